@@ -1,0 +1,109 @@
+//! Reads what is so about the credential: the secret's labels, the user's keys, and what the labelled versions hold.
+//!
+//! Shared by the two steps that plan with keys, `rotate-iam-key` and `retire-iam-key`, so that both see alike.
+
+use std::collections::BTreeMap;
+
+use aws_sdk_iam::Client;
+use aws_sdk_iam::types::AccessKeyMetadata;
+use jiff::Timestamp;
+use lambda::AwsResult;
+use rotation::StepError;
+use rotation::keys::{KeyFacts, KeyOwner, KeyStatus, LastUse};
+use rotation::names::{AccessKeyId, VersionId};
+use rotation::plan::Reading;
+use rotation::secret::SecretFacts;
+use rotation::settings::Settings;
+
+/// One look at the credential.
+#[derive(Clone, Debug)]
+pub struct Look {
+    /// The secret.
+    pub secret: SecretFacts,
+    /// What the labelled versions without a private label hold.
+    pub readings: BTreeMap<VersionId, Reading>,
+    /// The user's keys.
+    pub keys: Vec<KeyFacts>,
+    /// Whose the current version's key is, where the user's list does not show it.
+    pub owner_of_current: Option<KeyOwner>,
+}
+
+/// Looks. Values are read only of versions that nobody has adopted yet.
+pub async fn look(
+    secretsmanager: &aws_sdk_secretsmanager::Client,
+    iam: &Client,
+    settings: &Settings,
+) -> Result<Look, StepError> {
+    let secret = secret::look(secretsmanager, &settings.secret.id).await?;
+    let mut readings = BTreeMap::new();
+    for version in secret.unadopted() {
+        // A pending version that is not ours is refused by name, whatever it holds.
+        if secret.pending() != Some(&version) || secret.current() == Some(&version) {
+            let reading = secret::reading(secretsmanager, &secret.arn, &version).await?;
+            readings.insert(version, reading);
+        }
+    }
+    let mut keys = list(iam, &settings.user).await?;
+    for key in &mut keys {
+        key.last_use = last_use(iam, &key.id).await?.1;
+    }
+    let mut look = Look { secret, readings, keys, owner_of_current: None };
+    look.owner_of_current = look.ask_for_owner(iam, &settings.user).await?;
+    Ok(look)
+}
+
+impl Look {
+    async fn ask_for_owner(&self, iam: &Client, user: &str) -> Result<Option<KeyOwner>, StepError> {
+        let Some(current) = self.secret.current() else { return Ok(None) };
+        let key = self.secret.key_of(current).or_else(|| match self.readings.get(current) {
+            Some(Reading::Key(key)) => Some(key.clone()),
+            Some(Reading::NotAKey(_) | Reading::NoValue) | None => None,
+        });
+        let Some(key) = key.filter(|key| !self.keys.iter().any(|listed| listed.id == *key)) else { return Ok(None) };
+        // GetAccessKeyLastUsed is the one call that tells whose a key is (FACTS A).
+        Ok(Some(match last_use(iam, &key).await?.0 {
+            None => KeyOwner::Nobody,
+            Some(owner) if owner == user => KeyOwner::NotListedYet,
+            Some(owner) => KeyOwner::OtherUser(owner),
+        }))
+    }
+}
+
+/// The user's keys, without their last use.
+async fn list(iam: &Client, user: &str) -> Result<Vec<KeyFacts>, StepError> {
+    let answer = iam.list_access_keys().user_name(user).send().await.named("iam", "ListAccessKeys");
+    let answer = answer.map_err(|failure| match failure.code() {
+        "NoSuchEntity" => StepError::UserNotFound { user: user.to_owned(), cause: failure.refusal },
+        _ => failure.into(),
+    })?;
+    Ok(answer.access_key_metadata.iter().filter_map(key_facts).collect())
+}
+
+fn key_facts(key: &AccessKeyMetadata) -> Option<KeyFacts> {
+    let status = match key.status()?.as_str() {
+        "Active" => KeyStatus::Active,
+        "Inactive" => KeyStatus::Inactive,
+        // Expired, and whatever IAM may add: it does not work.
+        _ => KeyStatus::Expired,
+    };
+    Some(KeyFacts { id: key.access_key_id()?.into(), status, created: timestamp(key.create_date()?)?, last_use: None })
+}
+
+/// The owner of a key, if it exists, and its last use, if IAM knows of one.
+async fn last_use(iam: &Client, key: &AccessKeyId) -> Result<(Option<String>, Option<LastUse>), StepError> {
+    let call = iam.get_access_key_last_used().access_key_id(key.as_str()).send().await;
+    match call.named("iam", "GetAccessKeyLastUsed") {
+        Ok(answer) => {
+            let last = answer.access_key_last_used.and_then(|last| {
+                Some(LastUse { at: timestamp(&last.last_used_date?)?, service: last.service_name, region: last.region })
+            });
+            Ok((answer.user_name, last))
+        }
+        Err(failure) if failure.code() == "NoSuchEntity" => Ok((None, None)),
+        Err(failure) => Err(failure.into()),
+    }
+}
+
+fn timestamp(time: &aws_smithy_types::DateTime) -> Option<Timestamp> {
+    Timestamp::from_second(time.secs()).ok()
+}

@@ -1,0 +1,133 @@
+//! Reads what is so about the hosts, in every account and region of the fleet, and writes their ledger.
+//!
+//! EC2 is the roster and not SSM: SSM's own list omits stopped instances (FACTS C). SSM's view is asked only about
+//! hosts that gave no answer, and about candidates for a canary.
+
+mod ledger;
+mod reading;
+
+use aws_credential_types::Credentials;
+use aws_sdk_ec2::types::Filter;
+use aws_sdk_ssm::types::{InstanceInformationStringFilter, PingStatus};
+use lambda::{AwsResult, Environment};
+use rotation::StepError;
+use rotation::fleet::{Host, Roster};
+use rotation::names::{InstanceId, ledger_tag};
+use rotation::secret::Target;
+use rotation::settings::{Place, Settings};
+
+pub use ledger::write as write_ledger;
+
+/// The clients for one account and region.
+#[derive(Clone, Debug)]
+pub struct PlaceClients {
+    /// EC2 there.
+    pub ec2: aws_sdk_ec2::Client,
+    /// SSM there.
+    pub ssm: aws_sdk_ssm::Client,
+    /// SSM without retries, for SendCommand, which has no client token.
+    pub ssm_once: aws_sdk_ssm::Client,
+}
+
+/// Opens a place: its region, and its role where it is another account's.
+pub async fn open(environment: &Environment, place: &Place) -> Result<PlaceClients, StepError> {
+    let mut there = environment.in_region(&place.region);
+    if let Some(role) = &place.role {
+        there = there.with_credentials(assume(environment, &place.account, role).await?);
+    }
+    Ok(PlaceClients {
+        ec2: aws_sdk_ec2::Client::new(&there.sdk_config("EC2")),
+        ssm: aws_sdk_ssm::Client::new(&there.sdk_config("SSM")),
+        ssm_once: aws_sdk_ssm::Client::new(&there.sdk_config_without_retries("SSM")),
+    })
+}
+
+async fn assume(environment: &Environment, account: &str, role: &str) -> Result<Credentials, StepError> {
+    let sts = aws_sdk_sts::Client::new(&environment.sdk_config("STS"));
+    let call = sts.assume_role().role_arn(role).role_session_name("credential-rotation").send().await;
+    let answer = call.named("sts", "AssumeRole").map_err(|failure| match failure.is_transient() {
+        true => failure.into(),
+        false => {
+            StepError::PlaceNotAccessible { account: account.to_owned(), role: role.to_owned(), cause: failure.refusal }
+        }
+    })?;
+    let session =
+        answer.credentials.ok_or_else(|| StepError::NotVisibleYet { what: format!("a session of {role}") })?;
+    Ok(Credentials::new(
+        session.access_key_id,
+        session.secret_access_key,
+        Some(session.session_token),
+        None,
+        "assume-role",
+    ))
+}
+
+/// The hosts of one place: all that match the tag conditions, in every state but terminated, and all that bear our
+/// ledger.
+pub async fn hosts(clients: &PlaceClients, settings: &Settings) -> Result<Vec<Host>, StepError> {
+    let tag = ledger_tag(&settings.rotation);
+    let conditions = settings.fleet.tags.iter().map(|condition| {
+        Filter::builder().name(format!("tag:{}", condition.key)).set_values(Some(condition.values.clone())).build()
+    });
+    let mut hosts = describe(clients, conditions.collect(), &tag).await?;
+    let bearers = Filter::builder().name("tag-key").values(&tag).build();
+    for mut bearer in describe(clients, vec![bearers], &tag).await? {
+        if !hosts.iter().any(|host| host.id == bearer.id) {
+            bearer.matches = false;
+            hosts.push(bearer);
+        }
+    }
+    hosts.sort_by(|one, other| one.id.cmp(&other.id));
+    Ok(hosts)
+}
+
+async fn describe(clients: &PlaceClients, mut filters: Vec<Filter>, ledger: &str) -> Result<Vec<Host>, StepError> {
+    let states = ["pending", "running", "stopping", "stopped"].map(str::to_owned).to_vec();
+    filters.push(Filter::builder().name("instance-state-name").set_values(Some(states)).build());
+    let mut hosts = Vec::new();
+    let mut token = None;
+    loop {
+        let call = clients.ec2.describe_instances().set_filters(Some(filters.clone())).max_results(1000);
+        let page = call.set_next_token(token).send().await.named("ec2", "DescribeInstances")?;
+        let instances =
+            page.reservations.unwrap_or_default().into_iter().flat_map(|group| group.instances.unwrap_or_default());
+        hosts.extend(instances.filter_map(|instance| reading::host(instance, ledger)));
+        token = page.next_token.filter(|token| !token.is_empty());
+        if token.is_none() {
+            return Ok(hosts);
+        }
+    }
+}
+
+/// The whole fleet, place by place, sorted by what it means for a rotation.
+pub async fn roster(
+    environment: &Environment,
+    settings: &Settings,
+    target: Option<&Target>,
+) -> Result<Roster, StepError> {
+    let mut roster = Roster::default();
+    for place in settings.places() {
+        let clients = open(environment, &place).await?;
+        roster.merge(Roster::new(hosts(&clients, settings).await?, target));
+    }
+    Ok(roster)
+}
+
+/// Those of the instances that SSM sees online.
+pub async fn online(clients: &PlaceClients, instances: &[InstanceId]) -> Result<Vec<InstanceId>, StepError> {
+    /// FACTS C: a page holds at most 50.
+    const PAGE: usize = 50;
+    let mut online = Vec::new();
+    for chunk in instances.chunks(PAGE) {
+        let ids = chunk.iter().map(|id| id.0.clone()).collect();
+        let filter = InstanceInformationStringFilter::builder().key("InstanceIds").set_values(Some(ids)).build();
+        let filter = filter.map_err(|_| StepError::NotVisibleYet { what: "instances to ask SSM about".to_owned() })?;
+        let call = clients.ssm.describe_instance_information().filters(filter).max_results(50).send().await;
+        let answer = call.named("ssm", "DescribeInstanceInformation")?;
+        let seen =
+            answer.instance_information_list().iter().filter(|node| node.ping_status() == Some(&PingStatus::Online));
+        online.extend(seen.filter_map(|node| node.instance_id().map(InstanceId::from)));
+    }
+    online.sort();
+    Ok(online)
+}

@@ -1,0 +1,54 @@
+//! Moves AWSCURRENT to the pending version, by compare-and-swap, when the proofs suffice.
+//!
+//! Done twice it is nothing; a lost race is an error that says who won.
+
+use jiff::Timestamp;
+use lambda::Environment;
+use rotation::StepError;
+use rotation::contracts::{PromoteInput, Promoted};
+use rotation::names::{AWSCURRENT, AWSPENDING, STANDING_TAG};
+use rotation::promotion;
+use rotation::secret::SecretFacts;
+
+/// The step with its client.
+pub struct PromoteStage {
+    secretsmanager: aws_sdk_secretsmanager::Client,
+}
+
+impl PromoteStage {
+    /// Builds the client, once for the life of the process.
+    pub fn new(environment: Environment) -> PromoteStage {
+        PromoteStage { secretsmanager: aws_sdk_secretsmanager::Client::new(&environment.sdk_config("SECRETS_MANAGER")) }
+    }
+
+    /// Looks again, judges, promotes.
+    pub async fn run(&self, input: PromoteInput) -> Result<Promoted, StepError> {
+        let settings = &input.settings;
+        let mut secret = secret::look(&self.secretsmanager, &settings.secret.id).await?;
+        let pending = secret.pending().filter(|pending| secret.current() != Some(pending)).cloned();
+        let Some(version) = pending else { return self.finish(input.now, secret, false).await };
+        if secret.key_of(&version).is_none() {
+            return Err(StepError::PendingVersionNotOurs { secret: settings.secret.id.clone(), version });
+        }
+        promotion::judge(&version, settings.promote_share, &input.places)?;
+        let from = secret.current().cloned();
+        secret::move_label(&self.secretsmanager, &secret.arn, AWSCURRENT, from.as_ref(), Some(&version)).await?;
+        secret.labels.insert(AWSCURRENT.to_owned(), version);
+        self.finish(input.now, secret, true).await
+    }
+
+    /// Takes AWSPENDING off a version that is current, and records since when things are so. The labels come first:
+    /// whoever finds them without the record writes a later one.
+    async fn finish(&self, now: Timestamp, mut secret: SecretFacts, promoted: bool) -> Result<Promoted, StepError> {
+        let current = secret.current().cloned();
+        if current.is_some() && secret.pending() == current.as_ref() {
+            secret::move_label(&self.secretsmanager, &secret.arn, AWSPENDING, current.as_ref(), None).await?;
+            secret.labels.remove(AWSPENDING);
+        }
+        if !secret.is_standing_recorded() {
+            let standing = secret.standing_at(now).to_tag();
+            secret::record(&self.secretsmanager, &secret.arn, [(STANDING_TAG, standing)]).await?;
+        }
+        Ok(Promoted { promoted, version: current })
+    }
+}

@@ -1,0 +1,159 @@
+//! Takes keys that nothing needs any more out of use, Inactive first and deleted later, and tells what the run did.
+//!
+//! It looks at everything anew, since hours may have passed since the run began: the hosts first, the labels last.
+
+use lambda::{AwsResult, Environment};
+use rotation::StepError;
+use rotation::contracts::{RetireInput, Retired, StageOutcome};
+use rotation::fleet::Roster;
+use rotation::names::AccessKeyId;
+use rotation::plan::{Facts, Plan, Retirement, Stage, describe_keys, plan};
+use rotation::report::Record;
+use rotation::request::Mode;
+use rotation::secret::SecretFacts;
+
+/// The step with its clients.
+pub struct RetireIamKey {
+    environment: Environment,
+    secretsmanager: aws_sdk_secretsmanager::Client,
+    iam: aws_sdk_iam::Client,
+}
+
+impl RetireIamKey {
+    /// Builds the clients, once for the life of the process.
+    pub fn new(environment: Environment) -> RetireIamKey {
+        RetireIamKey {
+            secretsmanager: aws_sdk_secretsmanager::Client::new(&environment.sdk_config("SECRETS_MANAGER")),
+            iam: aws_sdk_iam::Client::new(&environment.sdk_config("IAM")),
+            environment,
+        }
+    }
+
+    /// Looks, plans, retires, reports.
+    pub async fn run(&self, input: RetireInput) -> Result<Retired, StepError> {
+        let settings = &input.settings;
+        let before = secret::look(&self.secretsmanager, &settings.secret.id).await?;
+        let roster = fleet::roster(&self.environment, settings, before.target().as_ref()).await?;
+        let (secret, plan) = self.plan(&input, &roster, &before).await?;
+        if input.mode != Mode::Plan {
+            for retirement in &plan.retire {
+                self.apply(&input, &secret, retirement).await?;
+            }
+            raise_what_needs_a_person(&input, &plan)?;
+        }
+        let target = secret.target();
+        let record = Record {
+            rotation: &settings.rotation,
+            mode: input.mode,
+            staged: &input.staged,
+            promoted: &input.promoted,
+            places: &input.places,
+            target: target.as_ref(),
+            roster: &roster,
+            retired: &plan.retire,
+        };
+        let report = record.report();
+        Ok(Retired { can_stage_now: can_stage_now(&input, &plan), keys: plan.retire, report })
+    }
+
+    /// Plans on labels that are read after the hosts were; where they moved meanwhile, the hosts' proofs were judged
+    /// against a target that is none any more, and nothing is retired by this run.
+    async fn plan(
+        &self,
+        input: &RetireInput,
+        roster: &Roster,
+        before: &SecretFacts,
+    ) -> Result<(SecretFacts, Plan), StepError> {
+        let look = access_keys::look(&self.secretsmanager, &self.iam, &input.settings).await?;
+        let has_moved = look.secret.target() != before.target();
+        let facts = Facts {
+            now: input.now,
+            mode: input.mode,
+            settings: &input.settings,
+            execution: &input.execution,
+            token: input.staged.version.clone().unwrap_or_else(|| "none".into()),
+            secret: look.secret,
+            readings: look.readings,
+            keys: look.keys,
+            owner_of_current: look.owner_of_current,
+            intent_runs_elsewhere: false,
+            roster: Some(roster).filter(|_| !has_moved),
+        };
+        let plan = plan(&facts)?;
+        let mut secret = facts.secret.clone();
+        match input.mode {
+            Mode::Plan => plan.settle.iter().for_each(|settling| settling.apply_to(&mut secret)),
+            Mode::Rotate | Mode::Converge => secret::settle(&self.secretsmanager, &mut secret, &plan.settle).await?,
+        }
+        Ok((secret, plan))
+    }
+
+    async fn apply(&self, input: &RetireInput, secret: &SecretFacts, what: &Retirement) -> Result<(), StepError> {
+        match what {
+            Retirement::Deactivate { key } => {
+                self.deactivate(&input.settings.user, key).await?;
+                self.record_inactive(input, secret, key).await
+            }
+            Retirement::RecordInactive { key } => self.record_inactive(input, secret, key).await,
+            Retirement::Delete { key, version } => {
+                self.delete(&input.settings.user, key).await?;
+                if let Some(version) = version {
+                    secret::move_label(&self.secretsmanager, &secret.arn, key.as_str(), Some(version), None).await?;
+                }
+                let tag = secret::inactive_tag(key.as_str());
+                secret::forget(&self.secretsmanager, &secret.arn, [tag.as_str()]).await
+            }
+            Retirement::NotYet { .. } => Ok(()),
+        }
+    }
+
+    async fn deactivate(&self, user: &str, key: &AccessKeyId) -> Result<(), StepError> {
+        let call = self
+            .iam
+            .update_access_key()
+            .user_name(user)
+            .access_key_id(key.as_str())
+            .status(aws_sdk_iam::types::StatusType::Inactive)
+            .send()
+            .await;
+        call.named("iam", "UpdateAccessKey")?;
+        Ok(())
+    }
+
+    /// Records when a key was made Inactive, after it was: a record that is late only delays.
+    async fn record_inactive(
+        &self,
+        input: &RetireInput,
+        secret: &SecretFacts,
+        key: &AccessKeyId,
+    ) -> Result<(), StepError> {
+        let tag = secret::inactive_tag(key.as_str());
+        secret::record(&self.secretsmanager, &secret.arn, [(tag.as_str(), input.now.to_string())]).await
+    }
+
+    async fn delete(&self, user: &str, key: &AccessKeyId) -> Result<(), StepError> {
+        let call = self.iam.delete_access_key().user_name(user).access_key_id(key.as_str()).send().await;
+        match call.named("iam", "DeleteAccessKey") {
+            // Already gone: this step ran before.
+            Err(failure) if failure.code() != "NoSuchEntity" => Err(failure.into()),
+            _ => Ok(()),
+        }
+    }
+}
+
+/// Whether the staging that was held up has its slot now.
+fn can_stage_now(input: &RetireInput, plan: &Plan) -> bool {
+    let has_deleted = plan.retire.iter().any(|retirement| matches!(retirement, Retirement::Delete { .. }));
+    input.staged.outcome == StageOutcome::HeldUp && (has_deleted || matches!(plan.stage, Stage::Make { .. }))
+}
+
+/// All that is safe has been done; what a person must know ends the run loudly.
+fn raise_what_needs_a_person(input: &RetireInput, plan: &Plan) -> Result<(), StepError> {
+    if !plan.unknown.is_empty() {
+        let keys = describe_keys(&plan.unknown);
+        return Err(StepError::UnknownAccessKey { user: input.settings.user.clone(), keys });
+    }
+    let is_held_up = input.staged.outcome == StageOutcome::HeldUp && !can_stage_now(input, plan);
+    let Stage::Refused(refusal) = &plan.stage else { return Ok(()) };
+    if is_held_up && input.mode == Mode::Rotate { Err(refusal.clone()) } else { Ok(()) }
+}

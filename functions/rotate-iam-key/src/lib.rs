@@ -1,0 +1,200 @@
+//! Stages a new access key: records the intent, makes the key, stores it, checks it, labels it AWSPENDING.
+//!
+//! One invocation does one of these; what is so in AWS says which. It may die anywhere, run twice or late: the order
+//! is such that a key is stored before anything learns of it, and that a key that could not be stored is found again.
+
+mod make;
+
+use jiff::Timestamp;
+use lambda::{AwsResult, Environment};
+use rotation::StepError;
+use rotation::access_key::AccessKey;
+use rotation::contracts::{StageInput, StageOutcome, Staged};
+use rotation::names::{AWSPENDING, AccessKeyId, STANDING_TAG, VersionId};
+use rotation::plan::{Facts, INTENT_WINDOW, Stage, plan};
+use rotation::request::Mode;
+use rotation::secret::{Intent, SecretFacts};
+use uuid::Uuid;
+
+/// The step with its clients.
+pub struct RotateIamKey {
+    environment: Environment,
+    secretsmanager: aws_sdk_secretsmanager::Client,
+    iam: aws_sdk_iam::Client,
+    /// Without retries: CreateAccessKey has no client token (FACTS A).
+    iam_once: aws_sdk_iam::Client,
+    sfn: aws_sdk_sfn::Client,
+}
+
+impl RotateIamKey {
+    /// Builds the clients, once for the life of the process.
+    pub fn new(environment: Environment) -> RotateIamKey {
+        RotateIamKey {
+            secretsmanager: aws_sdk_secretsmanager::Client::new(&environment.sdk_config("SECRETS_MANAGER")),
+            iam: aws_sdk_iam::Client::new(&environment.sdk_config("IAM")),
+            iam_once: aws_sdk_iam::Client::new(&environment.sdk_config_without_retries("IAM")),
+            sfn: aws_sdk_sfn::Client::new(&environment.sdk_config("SFN")),
+            environment,
+        }
+    }
+
+    /// Looks, plans, and does the next thing.
+    pub async fn run(&self, input: StageInput) -> Result<Staged, StepError> {
+        let look = access_keys::look(&self.secretsmanager, &self.iam, &input.settings).await?;
+        let intent_runs_elsewhere = self.runs_elsewhere(look.secret.intent.as_ref(), &input).await;
+        let facts = Facts {
+            now: input.now,
+            mode: input.mode,
+            settings: &input.settings,
+            execution: &input.execution,
+            token: token_of(&input.execution),
+            secret: look.secret,
+            readings: look.readings,
+            keys: look.keys,
+            owner_of_current: look.owner_of_current,
+            intent_runs_elsewhere,
+            roster: None,
+        };
+        let plan = plan(&facts)?;
+        if input.mode == Mode::Plan {
+            return Ok(tell(&plan.stage));
+        }
+        let mut secret = facts.secret.clone();
+        secret::settle(&self.secretsmanager, &mut secret, &plan.settle).await?;
+        match plan.stage {
+            Stage::NotAsked => Ok(answer(StageOutcome::NotAsked, "")),
+            Stage::Pending { version, key } => Ok(pending(version, key)),
+            Stage::Make { token } => self.make(&facts, &secret.arn, token).await,
+            Stage::Check { version, key } => self.check(&input, secret, version, key).await,
+            Stage::Wait { until, execution } => Ok(wait(input.now, until, &execution)),
+            Stage::Refused(refusal @ (StepError::NoFreeKeySlot { .. } | StepError::EarlierRunUnresolved { .. })) => {
+                Ok(Staged { wait_seconds: 5, ..answer(StageOutcome::HeldUp, &refusal.to_string()) })
+            }
+            Stage::Refused(refusal) => Err(refusal),
+        }
+    }
+
+    /// Whether another execution recorded the intent and still runs. A courtesy: labels and keys alone decide what is
+    /// safe. One that does not exist any more is dead; where Step Functions does not say, the window decides.
+    async fn runs_elsewhere(&self, intent: Option<&Intent>, input: &StageInput) -> bool {
+        let Some(intent) = intent.filter(|intent| intent.execution != input.execution) else { return false };
+        let call = self.sfn.describe_execution().execution_arn(&intent.execution).send().await;
+        match call.named("states", "DescribeExecution") {
+            Ok(execution) => execution.status == aws_sdk_sfn::types::ExecutionStatus::Running,
+            Err(failure) if failure.code() == "ExecutionDoesNotExist" => false,
+            Err(_) => intent.recorded.checked_add(INTENT_WINDOW).is_ok_and(|closes| input.now < closes),
+        }
+    }
+
+    /// One check of a stored key; after enough successes in a row it becomes the pending version.
+    async fn check(
+        &self,
+        input: &StageInput,
+        secret: SecretFacts,
+        version: VersionId,
+        key: AccessKeyId,
+    ) -> Result<Staged, StepError> {
+        let settings = &input.settings.key_check;
+        let before = Some(&input.previous).filter(|previous| previous.version.as_ref() == Some(&version));
+        let refusal = self.ask_sts(&secret, &version).await?;
+        let attempts = before.map_or(0, |previous| previous.attempts) + 1;
+        let successes = if refusal.is_none() { before.map_or(0, |previous| previous.successes) + 1 } else { 0 };
+        if successes >= settings.successes {
+            return self.label(input.now, secret, version, key).await;
+        }
+        if attempts >= settings.attempts {
+            let cause = refusal.unwrap_or_else(|| "the last checks succeeded, too few in a row".to_owned());
+            return Err(StepError::KeyNotAccepted { key, successes: settings.successes, attempts, cause });
+        }
+        Ok(Staged {
+            version: Some(version),
+            key: Some(key),
+            successes,
+            attempts,
+            wait_seconds: settings.seconds_between,
+            ..answer(StageOutcome::Checking, "")
+        })
+    }
+
+    /// What STS has against the key of a version, if anything: a new key is not valid everywhere at once.
+    async fn ask_sts(&self, secret: &SecretFacts, version: &VersionId) -> Result<Option<String>, StepError> {
+        let unreadable = |problem: String| StepError::SecretValueUnreadable {
+            secret: secret.arn.clone(),
+            version: version.clone(),
+            label: secret.label_of(version),
+            problem,
+        };
+        let value = secret::value(&self.secretsmanager, &secret.arn, version).await?;
+        let value = value.ok_or_else(|| unreadable("it has no value".to_owned()))?;
+        let key = AccessKey::parse(&value).map_err(|why| unreadable(why.to_string()))?;
+        let credentials =
+            aws_credential_types::Credentials::new(key.id.as_str(), key.secret.reveal(), None, None, "new access key");
+        let sts = aws_sdk_sts::Client::new(&self.environment.with_credentials(credentials).sdk_config("STS"));
+        let call = sts.get_caller_identity().send().await.named("sts", "GetCallerIdentity");
+        Ok(call.err().map(|failure| failure.refusal.to_string()))
+    }
+
+    /// Labels a checked version AWSPENDING, by compare-and-swap from nobody: PutSecretValue would take the label from
+    /// anyone (FACTS D). From here on hosts learn of it.
+    async fn label(
+        &self,
+        now: Timestamp,
+        mut secret: SecretFacts,
+        version: VersionId,
+        key: AccessKeyId,
+    ) -> Result<Staged, StepError> {
+        secret::move_label(&self.secretsmanager, &secret.arn, AWSPENDING, None, Some(&version)).await?;
+        secret.labels.insert(AWSPENDING.to_owned(), version.clone());
+        let standing = secret.standing_at(now).to_tag();
+        secret::record(&self.secretsmanager, &secret.arn, [(STANDING_TAG, standing)]).await?;
+        secret::forget(&self.secretsmanager, &secret.arn, Intent::TAGS).await?;
+        Ok(pending(version, key))
+    }
+}
+
+/// The version that an execution stores a new key as: the same however often its step is run.
+pub fn token_of(execution: &str) -> VersionId {
+    VersionId(Uuid::new_v5(&Uuid::NAMESPACE_URL, execution.as_bytes()).to_string())
+}
+
+fn answer(outcome: StageOutcome, message: &str) -> Staged {
+    Staged {
+        outcome,
+        version: None,
+        key: None,
+        successes: 0,
+        attempts: 0,
+        wait_seconds: 0,
+        message: message.to_owned(),
+    }
+}
+
+fn pending(version: VersionId, key: AccessKeyId) -> Staged {
+    let message = format!("Key {key} is staged as version {version}.");
+    Staged { version: Some(version), key: Some(key), ..answer(StageOutcome::Pending, &message) }
+}
+
+fn wait(now: Timestamp, until: Timestamp, execution: &str) -> Staged {
+    let seconds = until.duration_since(now).as_secs().clamp(1, 600);
+    let message = format!("The execution {execution} may have made a key; it is looked for after {until}.");
+    Staged { wait_seconds: u32::try_from(seconds).unwrap_or(600), ..answer(StageOutcome::Checking, &message) }
+}
+
+/// What a rotation would do now, for people.
+fn tell(stage: &Stage) -> Staged {
+    let message = match stage {
+        Stage::NotAsked => "Nothing would be staged.".to_owned(),
+        Stage::Pending { version, key } => {
+            format!("The run would go on with the pending version {version} (key {key}).")
+        }
+        Stage::Check { version, key } => {
+            format!("The run would check the stored key {key} (version {version}) and stage it.")
+        }
+        Stage::Make { token } => {
+            format!("A new access key would be made and staged; this execution would store it as version {token}.")
+        }
+        Stage::Wait { until, .. } => format!("The run would wait until {until} for what an earlier run may have made."),
+        Stage::Refused(refusal) => format!("Nothing would be staged: {refusal}"),
+    };
+    answer(StageOutcome::Planned, &message)
+}

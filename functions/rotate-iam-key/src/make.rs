@@ -1,0 +1,110 @@
+//! Makes a key and stores it, in the one order in which no key can be lost: intent, key, value.
+
+use lambda::{AwsFailure, AwsResult};
+use rotation::StepError;
+use rotation::access_key::{AccessKey, SecretValue};
+use rotation::contracts::{StageOutcome, Staged};
+use rotation::names::{AccessKeyId, VersionId};
+use rotation::plan::Facts;
+use rotation::secret::Intent;
+use rotation::settings::Settings;
+
+use crate::{RotateIamKey, answer};
+
+/// Keys made before giving up on one that fits `id:secret`; IAM has never been seen to need a second.
+const ATTEMPTS: u32 = 3;
+
+impl RotateIamKey {
+    /// Records the intent, makes a key and stores it with its private label and no other.
+    pub(crate) async fn make(&self, facts: &Facts<'_>, arn: &str, token: VersionId) -> Result<Staged, StepError> {
+        let intent = Intent {
+            token: token.clone(),
+            recorded: facts.now,
+            execution: facts.execution.to_owned(),
+            keys_seen: facts.keys.iter().map(|key| key.id.clone()).collect(),
+        };
+        secret::record(&self.secretsmanager, arn, intent.to_tags()).await?;
+        let key = self.create_fitting_key(facts.settings, arn).await?;
+        let id = key.id.clone();
+        self.store(facts.settings, arn, &token, key).await?;
+        Ok(Staged {
+            version: Some(token),
+            key: Some(id),
+            wait_seconds: facts.settings.key_check.seconds_between,
+            ..answer(StageOutcome::Checking, "")
+        })
+    }
+
+    async fn create_fitting_key(&self, settings: &Settings, arn: &str) -> Result<AccessKey, StepError> {
+        let user = &settings.user;
+        for _ in 0..ATTEMPTS {
+            let created = match self.create(user).await {
+                Ok(created) => created,
+                Err(failure) => return Err(self.give_up(arn, user, failure).await?),
+            };
+            match AccessKey::new(created.0.0.clone(), created.1) {
+                Ok(key) => return Ok(key),
+                Err(_) => self.delete(user, &created.0).await?,
+            }
+        }
+        secret::forget(&self.secretsmanager, arn, Intent::TAGS).await?;
+        Err(StepError::KeyUnsuitable { user: user.clone(), attempts: ATTEMPTS })
+    }
+
+    async fn create(&self, user: &str) -> Result<(AccessKeyId, SecretValue), AwsFailure> {
+        let call = self.iam_once.create_access_key().user_name(user).send().await;
+        let answer = call.named("iam", "CreateAccessKey")?;
+        let key = answer.access_key;
+        Ok(key.map_or_else(
+            || (AccessKeyId(String::new()), SecretValue::new(String::new())),
+            |key| (AccessKeyId(key.access_key_id), SecretValue::new(key.secret_access_key)),
+        ))
+    }
+
+    /// What a refused CreateAccessKey means. A definite refusal made no key, so the intent is closed; after an unclear
+    /// one it stays open, and the next look finds the key or finds that there is none.
+    async fn give_up(&self, arn: &str, user: &str, failure: AwsFailure) -> Result<StepError, StepError> {
+        if failure.may_have_taken_effect {
+            return Ok(failure.into());
+        }
+        secret::forget(&self.secretsmanager, arn, Intent::TAGS).await?;
+        Ok(match failure.code() {
+            // The list showed a free slot, so that the list was late.
+            "LimitExceeded" => StepError::NotVisibleYet { what: format!("a free key slot of {user}") },
+            "NoSuchEntity" => StepError::UserNotFound { user: user.to_owned(), cause: failure.refusal },
+            _ => failure.into(),
+        })
+    }
+
+    /// Stores the key. A store that definitely failed deletes it at once, since nobody can ever read it again; after
+    /// an unclear one the next look finds the version, or an orphan.
+    async fn store(&self, settings: &Settings, arn: &str, token: &VersionId, key: AccessKey) -> Result<(), StepError> {
+        let value = key.write(settings.secret.format);
+        let call = self
+            .secretsmanager
+            .put_secret_value()
+            .secret_id(arn)
+            .client_request_token(token.as_str())
+            .secret_string(value.reveal())
+            .version_stages(key.id.as_str())
+            .send()
+            .await;
+        match call.named("secretsmanager", "PutSecretValue") {
+            Ok(_) => Ok(()),
+            Err(failure) if failure.may_have_taken_effect => Err(failure.into()),
+            Err(failure) => {
+                self.delete(&settings.user, &key.id).await?;
+                secret::forget(&self.secretsmanager, arn, Intent::TAGS).await?;
+                Err(StepError::KeyNotStored { key: key.id, cause: failure.refusal })
+            }
+        }
+    }
+
+    async fn delete(&self, user: &str, key: &AccessKeyId) -> Result<(), StepError> {
+        let call = self.iam.delete_access_key().user_name(user).access_key_id(key.as_str()).send().await;
+        match call.named("iam", "DeleteAccessKey") {
+            Err(failure) if failure.code() != "NoSuchEntity" => Err(failure.into()),
+            _ => Ok(()),
+        }
+    }
+}

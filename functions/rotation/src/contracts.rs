@@ -1,0 +1,315 @@
+//! What the states of the machine say to each other: the input and output of every function.
+//!
+//! Ids, counts and a few named failures; never a roster of ids (10,000 do not fit 256 KiB), never a secret. An unknown
+//! field is refused, so that a state machine and functions of different versions find out at once.
+
+use jiff::Timestamp;
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use crate::error::StepError;
+use crate::fleet::Roster;
+use crate::names::{AccessKeyId, VersionId};
+use crate::plan::Retirement;
+use crate::report::Report;
+use crate::request::Mode;
+use crate::secret::Target;
+use crate::settings::{Place, Settings};
+use crate::verdict::HostReport;
+use crate::waves::Progress;
+
+/// Failures that one place names; there may be 20 places, and a state's payload is to stay small.
+pub const NAMED_FAILURES: usize = 10;
+
+/// A function's input: what its state passes as `Parameters`.
+pub trait StateInput: DeserializeOwned {
+    /// Reads it; settings that do not hold together are refused under their own name.
+    fn parse(value: &Value) -> Result<Self, StepError> {
+        if let Some(settings) = value.get("settings") {
+            Settings::parse(settings)?;
+        }
+        serde_path_to_error::deserialize(value).map_err(|error| StepError::InvalidStateInput {
+            path: error.path().to_string(),
+            problem: error.inner().to_string(),
+        })
+    }
+}
+
+macro_rules! contract {
+    ($($(#[doc = $doc:literal])+ $name:ident { $($(#[$attribute:meta])* $field:ident: $type:ty,)+ })+) => {$(
+        $(#[doc = $doc])+
+        #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+        #[serde(rename_all = "camelCase", deny_unknown_fields)]
+        pub struct $name { $($(#[$attribute])* pub $field: $type,)+ }
+    )+};
+}
+
+contract! {
+    /// Input of `enumerate-instances`.
+    EnumerateInput {
+        /// The rotation's settings.
+        settings: Settings,
+        /// The execution's input, as somebody wrote it.
+        input: Value,
+        /// The execution's ARN.
+        execution: String,
+        /// When the state was entered.
+        now: Timestamp,
+    }
+
+    /// Output of `enumerate-instances`: the fleet in numbers.
+    Fleet {
+        /// What the run is to do.
+        mode: Mode,
+        /// The secret's ARN.
+        secret_arn: String,
+        /// The version that every host ought to hold; absent while the secret has none.
+        target: Option<Target>,
+        /// Accounts and regions, one Map iteration each.
+        places: Vec<Place>,
+        /// Hosts that run.
+        running: u32,
+        /// Of these, those without a believed proof of the target.
+        lacking: u32,
+        /// Hosts that are stopped.
+        stopped: u32,
+        /// Of these, those without a believed proof.
+        stopped_lacking: u32,
+        /// Hosts that no longer match and bear our ledger.
+        left: u32,
+    }
+
+    /// Input of `rotate-iam-key`.
+    StageInput {
+        /// The rotation's settings.
+        settings: Settings,
+        /// What the run is to do.
+        mode: Mode,
+        /// The execution's ARN.
+        execution: String,
+        /// When the state was entered.
+        now: Timestamp,
+        /// What this function answered last time in this execution.
+        previous: Staged,
+    }
+
+    /// Output of `rotate-iam-key`.
+    Staged {
+        /// How it stands.
+        outcome: StageOutcome,
+        /// The version, where there is one.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        version: Option<VersionId>,
+        /// Its key.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        key: Option<AccessKeyId>,
+        /// Successful checks in a row.
+        successes: u32,
+        /// Checks in all.
+        attempts: u32,
+        /// Seconds until this function is to be called again.
+        wait_seconds: u32,
+        /// What is so, for people.
+        message: String,
+    }
+
+    /// Input of `send-command`.
+    SendInput {
+        /// The rotation's settings.
+        settings: Settings,
+        /// The execution's ARN.
+        execution: String,
+        /// When the state was entered.
+        now: Timestamp,
+        /// The account and region.
+        place: Place,
+        /// The wave to send.
+        progress: Progress,
+    }
+
+    /// Input of `poll-command`.
+    PollInput {
+        /// The rotation's settings.
+        settings: Settings,
+        /// The execution's ARN.
+        execution: String,
+        /// When the state was entered.
+        now: Timestamp,
+        /// The account and region.
+        place: Place,
+        /// The command under way.
+        command: Command,
+    }
+
+    /// Output of `send-command` and `poll-command`.
+    Command {
+        /// What is next.
+        outcome: CommandOutcome,
+        /// The wave that is under way, or the next one.
+        progress: Progress,
+        /// The command's id, while one is under way.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        command_id: Option<String>,
+        /// The target when it was sent.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        version: Option<VersionId>,
+        /// Seconds until the next look.
+        wait_seconds: u32,
+        /// How the place stands, when it is done.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        summary: Option<PlaceSummary>,
+    }
+
+    /// Input of `promote-stage`.
+    PromoteInput {
+        /// The rotation's settings.
+        settings: Settings,
+        /// When the state was entered.
+        now: Timestamp,
+        /// How each place stands.
+        places: Vec<PlaceSummary>,
+    }
+
+    /// Output of `promote-stage`.
+    Promoted {
+        /// Whether AWSCURRENT was moved by this run.
+        promoted: bool,
+        /// The current version.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        version: Option<VersionId>,
+    }
+
+    /// Input of `retire-iam-key`.
+    RetireInput {
+        /// The rotation's settings.
+        settings: Settings,
+        /// What the run is to do.
+        mode: Mode,
+        /// The execution's ARN.
+        execution: String,
+        /// When the state was entered.
+        now: Timestamp,
+        /// What was staged.
+        staged: Staged,
+        /// How each place stands, where hosts were commanded.
+        places: Vec<PlaceSummary>,
+        /// What was promoted.
+        promoted: Promoted,
+    }
+
+    /// Output of `retire-iam-key`: the last word of a run.
+    Retired {
+        /// What became of each key that is not needed any more.
+        keys: Vec<Retirement>,
+        /// Whether the staging that was held up for a slot can go on now.
+        can_stage_now: bool,
+        /// What people are told.
+        report: Report,
+    }
+}
+
+impl StateInput for EnumerateInput {}
+impl StateInput for StageInput {}
+impl StateInput for SendInput {}
+impl StateInput for PollInput {}
+impl StateInput for PromoteInput {}
+impl StateInput for RetireInput {}
+
+/// How the staging stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum StageOutcome {
+    /// The function was not called yet in this execution.
+    NotYet,
+    /// Nobody asked, and nothing is overdue.
+    NotAsked,
+    /// Call again after `waitSeconds`: a new key is being checked, or an earlier call's window has to close.
+    Checking,
+    /// A version is pending: hosts are to be brought to it.
+    Pending,
+    /// Both key slots are taken, or an earlier run is not resolved: the run goes on without a new version.
+    HeldUp,
+    /// Mode `plan`: what would be done stands in the message.
+    Planned,
+}
+
+/// What is next in a place.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum CommandOutcome {
+    /// Look at the command after `waitSeconds`.
+    Wait,
+    /// Send the next wave.
+    NextWave,
+    /// The place is done.
+    Done,
+}
+
+/// How one account and region stands when it is done.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields, default)]
+pub struct PlaceSummary {
+    /// The account.
+    pub account: String,
+    /// The region.
+    pub region: String,
+    /// The target that the proofs are about.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub version: Option<VersionId>,
+    /// Hosts that run.
+    pub running: u32,
+    /// Of these, those with a believed proof of the target.
+    pub proved: u32,
+    /// Of these, those whose agent gave no answer within the deadline.
+    pub unreachable: u32,
+    /// Hosts that are stopped.
+    pub stopped: u32,
+    /// Of these, those without a believed proof.
+    pub stopped_lacking: u32,
+    /// The first few hosts that failed or gave no answer.
+    pub failures: Vec<HostReport>,
+    /// Why the place could not be commanded at all.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub error: Option<PlaceError>,
+}
+
+impl PlaceSummary {
+    /// Sums a place up. Of the failures the first few are named.
+    pub fn new(
+        place: &Place,
+        version: &VersionId,
+        roster: &Roster,
+        unreachable: usize,
+        failures: &[HostReport],
+    ) -> Self {
+        let count = |length: usize| u32::try_from(length).unwrap_or(u32::MAX);
+        PlaceSummary {
+            account: place.account.clone(),
+            region: place.region.clone(),
+            version: Some(version.clone()),
+            running: count(roster.running()),
+            proved: count(roster.proved.len()),
+            unreachable: count(unreachable),
+            stopped: count(roster.stopped()),
+            stopped_lacking: count(roster.stopped_lacking.len()),
+            failures: failures.iter().take(NAMED_FAILURES).cloned().collect(),
+            error: None,
+        }
+    }
+
+    /// Running hosts whose agent answered.
+    pub fn online(&self) -> u32 {
+        self.running.saturating_sub(self.unreachable)
+    }
+}
+
+/// A place's error as the state machine's Catch hands it on.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "PascalCase")]
+pub struct PlaceError {
+    /// The error's name.
+    pub error: String,
+    /// Lambda's text, or ours.
+    pub cause: String,
+}

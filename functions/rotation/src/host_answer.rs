@@ -1,0 +1,158 @@
+//! What a host says after a command: one JSON object on stdout, the only thing about a host that is ever believed.
+//!
+//! Both scripts (`linux.sh`, `windows.ps1`) write it and `poll-command` reads it. It stays under 2,000 bytes,
+//! since SSM keeps 2,500 characters of an output in lists (FACTS C).
+
+use serde::{Deserialize, Serialize};
+
+/// The whole answer of one host.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct HostAnswer {
+    /// The rotation that the command named.
+    pub rotation: String,
+    /// The version that the host read as its target and worked on; absent when it could read none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub version: Option<String>,
+    /// The version that the host's marker named before anything was changed; absent where there was no marker.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub found: Option<String>,
+    /// SQL Server instances that hold the version and proved it.
+    pub proved: u32,
+    /// SQL Server instances whose credential this command altered or created.
+    pub changed: u32,
+    /// SQL Server instances that cannot hold a credential: Express, or older than 16.x. A host with no SQL Server at
+    /// all answers with every count at zero and no failure.
+    pub nothing_to_hold: u32,
+    /// Hash of the virtual names of the clustered instances that this host owns.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub owner: Option<String>,
+    /// Hash of the virtual names of the clustered instances for which this host is a passive node.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub passive: Option<String>,
+    /// How many things failed: instances, or 1 for the host as a whole.
+    pub failed: u32,
+    /// As many of the failures as fit.
+    pub failures: Vec<HostFailure>,
+    /// Credentials that stand in the way of retirement, as many as fit.
+    pub blocking: Vec<BlockingCredential>,
+}
+
+/// One failure on a host.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct HostFailure {
+    /// The SQL Server instance (endpoint or instance name); empty for the host as a whole.
+    pub instance: String,
+    /// What failed.
+    pub error: HostError,
+    /// The message of the tool that failed, shortened; never a secret.
+    pub message: String,
+}
+
+/// A credential on an instance that shadows ours or belongs to nobody that the settings name.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct BlockingCredential {
+    /// The SQL Server instance.
+    pub instance: String,
+    /// The credential's name, a URL.
+    pub credential: String,
+    /// Why it stands in the way.
+    pub why: Blocking,
+}
+
+/// Why a credential blocks the retirement of the old key.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum Blocking {
+    /// It is more specific than one of ours, so SQL Server uses it in our place (FACTS B, most specific wins).
+    Shadows,
+    /// An `S3 Access Key` credential that the settings neither list nor declare foreign.
+    Undeclared,
+}
+
+macro_rules! host_errors {
+    ($($(#[doc = $meaning:literal])+ $name:ident => $remedy:literal,)+) => {
+        /// Everything that can fail on a host. The scripts spell these names; a test holds the three lists together.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+        pub enum HostError { $($(#[doc = $meaning])+ $name,)+ }
+
+        impl HostError {
+            /// Every host error, in the order of the README's table.
+            pub const ALL: &'static [HostError] = &[$(HostError::$name,)+];
+
+            /// The name as the scripts write it.
+            pub fn name(self) -> &'static str {
+                match self { $(HostError::$name => stringify!($name),)+ }
+            }
+
+            /// What a person does about it.
+            pub fn remedy(self) -> &'static str {
+                match self { $(HostError::$name => $remedy,)+ }
+            }
+        }
+    };
+}
+
+host_errors! {
+    /// The AWS CLI, sqlcmd or flock is not installed.
+    ToolMissing => "install the AWS CLI v2, mssql-tools18 and util-linux on the host",
+    /// A parameter of the command was empty or contradicts another one.
+    InvalidParameter => "correct the rotation's settings and deploy them",
+    /// The host's instance role may not read the secret or decrypt its key, or Secrets Manager cannot be reached.
+    SecretNotReadable => "give the host's instance role secretsmanager:GetSecretValue and kms:Decrypt, and a route to Secrets Manager",
+    /// The secret's value is no access key, or the administrator's secret has no username and password.
+    SecretValueInvalid => "store the value as AKID:SECRET or as JSON with accessKeyId and secretAccessKey",
+    /// The host does not see the hinted version as its target yet.
+    VersionNotVisibleYet => "nothing: the next attempt or the next run finds it",
+    /// The target changed again and again while the host worked.
+    TargetKeepsChanging => "let the other execution end, then start converge",
+    /// Another command of this rotation held the host's lock too long.
+    LockTimeout => "look for a hanging backup or sqlcmd on the host",
+    /// The host's disk is full or its state directory cannot be written.
+    StateNotWritable => "free disk space below /var/lib/credential-rotation",
+    /// A SQL Server instance that is installed does not run or does not answer.
+    ConnectFailed => "start the SQL Server service, or correct endpoints in the settings",
+    /// The administrator's login was refused.
+    LoginFailed => "correct the administrator's secret",
+    /// The administrator lacks ALTER ANY CREDENTIAL.
+    AlterNotPermitted => "run grants.sql on the instance",
+    /// The administrator may not back up the model database.
+    BackupNotPermitted => "run grants.sql on the instance",
+    /// The instance lacks the credential, and the settings do not allow creating it.
+    CredentialMissing => "create the credential once by hand, or set createMissingCredential",
+    /// The credential exists with another identity than S3 Access Key.
+    CredentialNotS3 => "correct the credential's name in the settings",
+    /// S3 did not accept the new key for a backup from this instance; the working credential was not touched.
+    ProofFailed => "check the bucket's policy, the user's rights, the URL's region and the host's clock",
+    /// Another backup of model was running; the working credential was not touched.
+    ModelBusy => "nothing: the next attempt or the next run finds it free",
+    /// ALTER CREDENTIAL failed; the credential is as it was.
+    AlterFailed => "read the message and the instance's error log",
+    /// The proof through the altered credential failed and the credential that was there before was put back.
+    ProofFailedRestored => "look for a credential that shadows ours on the instance",
+    /// The proof through the altered credential failed and what was there before could not be put back.
+    ProofFailedNotRestored => "set the credential by hand from the secret's current version, at once",
+    /// The command was stopped by its time-out in the middle.
+    Interrupted => "raise executionTimeoutSeconds, or look for a slow instance",
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_answer_round_trips_exactly() {
+        let text = r#"{"rotation":"sql-backups","version":"11111111-1111-1111-1111-111111111111","proved":1,"changed":1,"nothingToHold":0,"failed":1,"failures":[{"instance":"localhost,1434","error":"ProofFailed","message":"Msg 3201"}],"blocking":[{"instance":"localhost","credential":"s3://b/x","why":"shadows"}]}"#;
+        let answer: HostAnswer = serde_json::from_str(text).unwrap();
+        assert_eq!(serde_json::to_string(&answer).unwrap(), text);
+    }
+
+    #[test]
+    fn every_host_error_says_what_a_person_does() {
+        for error in HostError::ALL {
+            assert!(error.remedy().len() > 10, "{}", error.name());
+        }
+    }
+}

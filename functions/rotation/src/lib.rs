@@ -1,0 +1,34 @@
+//! The domain of a rotation: what is so, what to do next, and how to say it.
+//!
+//! Pure on purpose. Architecture invariant: nothing here calls AWS, reads a clock, an environment variable or a
+//! source of randomness; facts come in, plans and judgements go out. So every decision of the product is a function
+//! that a test can call.
+//!
+//! Read in this order:
+//! 1. [`settings`] and [`request`]: what people say.
+//! 2. [`secret`], [`keys`], [`ledger`], [`fleet`]: what is so.
+//! 3. [`plan`]: what to do with the credential; [`waves`]: whom to command next; [`host_answer`] and [`verdict`]:
+//!    what a host's answer means; [`promotion`]: whether the proofs suffice.
+//! 4. [`contracts`]: what the states of the machine say to each other; [`report`]: what people are told.
+//! 5. [`error`]: everything that can go wrong, by the names that the state machine catches.
+
+pub mod access_key;
+pub mod contracts;
+pub mod error;
+pub mod fleet;
+pub mod host_answer;
+pub mod keys;
+pub mod ledger;
+pub mod names;
+pub mod plan;
+pub mod promotion;
+pub mod report;
+pub mod request;
+pub mod secret;
+pub mod settings;
+pub mod verdict;
+pub mod waves;
+
+pub use error::StepError;
+pub use names::{AccessKeyId, InstanceId, VersionId};
+pub use settings::Settings;

@@ -1,0 +1,177 @@
+//! Which keys that are no longer needed may go, and what keeps the others.
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+
+use super::{Account, Facts, after};
+use crate::fleet::{Roster, name_hosts};
+use crate::keys::{KeyFacts, KeyStatus};
+use crate::names::{AccessKeyId, VersionId};
+use crate::settings::StoppedHosts;
+
+/// What becomes of one key that is neither target nor current.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "what", rename_all = "camelCase", rename_all_fields = "camelCase")]
+pub enum Retirement {
+    /// Make it Inactive, and record when.
+    Deactivate {
+        /// The key.
+        key: AccessKeyId,
+    },
+    /// It is Inactive and nobody recorded since when: record the present time, which only delays.
+    RecordInactive {
+        /// The key.
+        key: AccessKeyId,
+    },
+    /// Delete it, then take its label and its record away.
+    Delete {
+        /// The key.
+        key: AccessKeyId,
+        /// The version that bears its private label; an orphan has none.
+        version: Option<VersionId>,
+    },
+    /// It stays for now.
+    NotYet {
+        /// The key.
+        key: AccessKeyId,
+        /// Everything that keeps it, each with what ends it.
+        obstacles: Vec<String>,
+        /// The earliest time at which the waits are over; absent where something else must happen.
+        earliest: Option<Timestamp>,
+    },
+}
+
+impl Retirement {
+    /// The key that it is about.
+    pub fn key(&self) -> &AccessKeyId {
+        match self {
+            Retirement::Deactivate { key }
+            | Retirement::RecordInactive { key }
+            | Retirement::Delete { key, .. }
+            | Retirement::NotYet { key, .. } => key,
+        }
+    }
+}
+
+/// Plans the retirement on a settled secret. Keys that nobody accounts for are never part of it.
+pub(super) fn retire(facts: &Facts<'_>, account: &Account, roster: &Roster) -> Vec<Retirement> {
+    let in_use =
+        [facts.secret.pending(), facts.secret.current(), facts.secret.intent.as_ref().map(|intent| &intent.token)];
+    let is_candidate = |key: &&KeyFacts| match account.versions.get(&key.id) {
+        Some(version) => !in_use.contains(&Some(version)) && facts.current_key().as_ref() != Some(&key.id),
+        None => account.orphans.contains(&key.id),
+    };
+    facts
+        .keys
+        .iter()
+        .filter(is_candidate)
+        .map(|key| {
+            let is_orphan = account.orphans.contains(&key.id);
+            match key.status {
+                KeyStatus::Active if is_orphan => Retirement::Deactivate { key: key.id.clone() },
+                KeyStatus::Active => deactivate(facts, roster, key),
+                KeyStatus::Inactive | KeyStatus::Expired => delete(facts, account, key, is_orphan),
+            }
+        })
+        .collect()
+}
+
+/// An Active key goes Inactive when every running host has proved the target and every wait is over.
+fn deactivate(facts: &Facts<'_>, roster: &Roster, key: &KeyFacts) -> Retirement {
+    let mut waits = Waits { now: facts.now, obstacles: Vec::new(), earliest: None };
+    let schedule = &facts.settings.schedule;
+    if let Some(standing) = &facts.secret.standing {
+        waits.until(
+            after(standing.since, schedule.overlap()),
+            &format!("the overlap of {} days", schedule.overlap_days),
+        );
+    }
+    if let Some(last) = &key.last_use {
+        let what = format!(
+            "its last use at {} for {} in {}, and the quiet period of {} hours",
+            last.at, last.service, last.region, schedule.quiet_period_hours
+        );
+        waits.until(after(last.at, schedule.quiet_period()), &what);
+    }
+    let (dates, mut obstacles) = (waits.obstacles, host_obstacles(facts, roster));
+    obstacles.extend(target_obstacle(facts));
+    let earliest = waits.earliest.filter(|_| obstacles.is_empty());
+    obstacles.splice(0..0, dates);
+    if obstacles.is_empty() {
+        return Retirement::Deactivate { key: key.id.clone() };
+    }
+    Retirement::NotYet { key: key.id.clone(), obstacles, earliest }
+}
+
+/// An Inactive key is deleted when it has been left alone for long enough.
+fn delete(facts: &Facts<'_>, account: &Account, key: &KeyFacts, is_orphan: bool) -> Retirement {
+    let Some(since) = facts.secret.inactive_since.get(&key.id) else {
+        return Retirement::RecordInactive { key: key.id.clone() };
+    };
+    let schedule = &facts.settings.schedule;
+    // Nobody can hold an orphan's value, so that the quiet period is wait enough.
+    let wait = if is_orphan { schedule.quiet_period() } else { schedule.delete_after() };
+    let due = after(*since, wait);
+    if facts.now >= due {
+        return Retirement::Delete { key: key.id.clone(), version: account.versions.get(&key.id).cloned() };
+    }
+    let obstacles = vec![format!("it is Inactive since {since} and is deleted after {due}")];
+    Retirement::NotYet { key: key.id.clone(), obstacles, earliest: Some(due) }
+}
+
+struct Waits {
+    now: Timestamp,
+    obstacles: Vec<String>,
+    earliest: Option<Timestamp>,
+}
+
+impl Waits {
+    fn until(&mut self, due: Timestamp, what: &str) {
+        if self.now < due {
+            self.obstacles.push(format!("{what}, until {due}"));
+            self.earliest = self.earliest.max(Some(due));
+        }
+    }
+}
+
+/// What the hosts have against it, each named with what ends it.
+fn host_obstacles(facts: &Facts<'_>, roster: &Roster) -> Vec<String> {
+    let mut obstacles = Vec::new();
+    let mut name = |hosts: &[crate::fleet::Host], what: &str| {
+        if !hosts.is_empty() {
+            obstacles.push(format!("{} {what}", name_hosts(hosts)));
+        }
+    };
+    name(
+        &roster.lacking,
+        "run without a fresh proof of the target: converge proves them as soon as their agents answer",
+    );
+    name(
+        &roster.left,
+        "no longer match the fleet's tags and may still hold a key: remove the ledger tag when they hold none",
+    );
+    name(
+        &roster.blocked,
+        "have a credential that shadows ours or that the settings neither list nor declare foreign: see the commands' log",
+    );
+    if facts.settings.stopped_hosts == StoppedHosts::Hold {
+        name(
+            &roster.stopped_lacking,
+            "are stopped without a proof, and stoppedHosts is `hold`: start or terminate them",
+        );
+    }
+    obstacles
+}
+
+/// Nothing goes while the key that everyone is meant to hold is not known to work.
+fn target_obstacle(facts: &Facts<'_>) -> Option<String> {
+    let target = facts.secret.target().map(|target| target.version);
+    let key = target.as_ref().and_then(|version| facts.key_of(version));
+    match key {
+        Some(key) if facts.is_active(&key) => None,
+        Some(key) => {
+            Some(format!("the target's key {key} is not Active: nothing may go before it works or is replaced"))
+        }
+        None => Some("the secret has no target yet".to_owned()),
+    }
+}

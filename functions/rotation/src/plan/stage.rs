@@ -1,0 +1,132 @@
+//! Whether a new key is made now.
+
+use jiff::{SignedDuration, Timestamp};
+
+use super::{Account, Facts, INTENT_WINDOW, after, describe_keys};
+use crate::error::StepError;
+use crate::names::{AccessKeyId, VersionId};
+use crate::request::Mode;
+
+/// A daily `converge` leaves the schedule's own `rotate` this long before it calls a rotation overdue.
+const SCHEDULE_GRACE: SignedDuration = SignedDuration::from_hours(24);
+
+/// What becomes of the wish for a new version.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Stage {
+    /// Nobody asked, and nothing is overdue.
+    NotAsked,
+    /// A version of ours is pending: the run goes on with it.
+    Pending {
+        /// The version.
+        version: VersionId,
+        /// Its key.
+        key: AccessKeyId,
+    },
+    /// A key is stored and not pending yet: check that it works, then label it.
+    Check {
+        /// The version.
+        version: VersionId,
+        /// Its key.
+        key: AccessKeyId,
+    },
+    /// Record the intent, make a key, store it.
+    Make {
+        /// The version to store it as.
+        token: VersionId,
+    },
+    /// An earlier call may still be making a key, or one it made may not be visible yet.
+    Wait {
+        /// When its window has closed.
+        until: Timestamp,
+        /// The execution that recorded the intent.
+        execution: String,
+    },
+    /// Not now, for a reason that a person may have to remove.
+    Refused(StepError),
+}
+
+/// Plans the staging on a settled secret.
+pub(super) fn stage(facts: &Facts<'_>, account: &Account) -> Result<Stage, StepError> {
+    if let Some(resumed) = resume(facts, account) {
+        return Ok(resumed);
+    }
+    if !account.unknown.is_empty() && (is_asked(facts) || facts.secret.pending().is_some()) {
+        let keys = describe_keys(&account.unknown);
+        return Ok(Stage::Refused(StepError::UnknownAccessKey { user: facts.settings.user.clone(), keys }));
+    }
+    if let Some(version) = facts.secret.pending() {
+        let key = facts.key_of(version).ok_or_else(|| StepError::PendingVersionNotOurs {
+            secret: facts.settings.secret.id.clone(),
+            version: version.clone(),
+        })?;
+        return Ok(Stage::Pending { version: version.clone(), key });
+    }
+    // A redriven execution finds the version that it has already promoted.
+    if !is_asked(facts) || facts.secret.current() == Some(&facts.token) {
+        return Ok(Stage::NotAsked);
+    }
+    if facts.keys.len() >= 2 {
+        let user = facts.settings.user.clone();
+        return Ok(Stage::Refused(StepError::NoFreeKeySlot { user, holders: holders(facts) }));
+    }
+    Ok(Stage::Make { token: facts.token.clone() })
+}
+
+/// An open intent is resumed before anything else is thought of, unless a version is pending already.
+fn resume(facts: &Facts<'_>, account: &Account) -> Option<Stage> {
+    let intent = facts.secret.intent.as_ref().filter(|_| facts.secret.pending().is_none())?;
+    if facts.intent_runs_elsewhere {
+        let execution = intent.execution.clone();
+        return Some(Stage::Refused(StepError::AnotherExecutionStages { execution }));
+    }
+    if let Some(key) = facts.secret.key_of(&intent.token) {
+        return Some(Stage::Check { version: intent.token.clone(), key });
+    }
+    let closes = after(intent.recorded, INTENT_WINDOW);
+    // Within the window a key may exist that IAM does not list yet; making another would leave an orphan.
+    if facts.now < closes {
+        return Some(Stage::Wait { until: closes, execution: intent.execution.clone() });
+    }
+    if !account.orphans.is_empty() {
+        let (execution, until) = (intent.execution.clone(), "its quiet period".to_owned());
+        return Some(Stage::Refused(StepError::EarlierRunUnresolved { execution, until }));
+    }
+    let is_free = account.unknown.is_empty() && facts.keys.len() < 2;
+    is_free.then(|| Stage::Make { token: intent.token.clone() })
+}
+
+/// Whether a new version is wanted: by the caller, or because the current key is overdue or does not work.
+fn is_asked(facts: &Facts<'_>) -> bool {
+    match facts.mode {
+        Mode::Rotate | Mode::Plan => true,
+        Mode::Converge => match facts.current_key().as_ref().filter(|key| facts.is_active(key)) {
+            Some(key) => facts.key(key).is_some_and(|key| {
+                let due = after(key.created, facts.settings.schedule.rotate_every());
+                facts.now >= after(due, SCHEDULE_GRACE)
+            }),
+            None => true,
+        },
+    }
+}
+
+/// Each key, why it stays and until when.
+fn holders(facts: &Facts<'_>) -> String {
+    let why = |id: &AccessKeyId| {
+        if facts.current_key().as_ref() == Some(id) {
+            return "is current".to_owned();
+        }
+        let schedule = &facts.settings.schedule;
+        if let Some(since) = facts.secret.inactive_since.get(id) {
+            return format!("is Inactive and is deleted after {}", after(*since, schedule.delete_after()));
+        }
+        match &facts.secret.standing {
+            Some(standing) => format!(
+                "is no longer needed, stays Active until {} at the earliest and is deleted {} days later",
+                after(standing.since, schedule.overlap()),
+                schedule.delete_after_days
+            ),
+            None => "was just adopted".to_owned(),
+        }
+    };
+    facts.keys.iter().map(|key| format!("{} {}", key.describe(), why(&key.id))).collect::<Vec<_>>().join("; ")
+}

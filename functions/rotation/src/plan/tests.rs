@@ -1,0 +1,588 @@
+//! The key protocol, over every combination of what may be so: whatever the facts, no plan breaks a guarantee; and
+//! the histories worth reading, each with its exact plan.
+
+use super::*;
+use crate::fleet::{Host, HostState};
+use crate::keys::LastUse;
+use crate::ledger::LedgerEntry;
+use crate::names::{AWSCURRENT, AWSPENDING, AWSPREVIOUS};
+use crate::secret::{Intent, Standing};
+use crate::settings::StoppedHosts;
+use serde_json::json;
+
+const OLD: &str = "AKIAOLDOLDOLDOLDOLD1";
+const NEW: &str = "AKIANEWNEWNEWNEWNEW2";
+const STRANGE: &str = "AKIASTRANGERSTRANGE3";
+const NOW: &str = "2026-11-24T06:00:00Z";
+
+fn at(text: &str) -> Timestamp {
+    text.parse().unwrap()
+}
+
+fn settings() -> Settings {
+    Settings::parse(&json!({
+        "rotation": "r", "secret": {"id": "s", "format": "plain"}, "user": "u",
+        "credentials": ["s3://bucket.s3.eu-west-1.amazonaws.com"], "foreignCredentials": [],
+        "fleet": {"tags": [{"key": "SQL", "values": ["2022"]}], "targets": [{"account": "111122223333", "regions": ["eu-west-1"]}]},
+        "document": {"name": "apply-s3-credential", "version": "1", "logGroup": "/l"},
+        "sqlServer": {"endpoints": ["localhost"], "trustServerCertificate": false, "createMissingCredential": false},
+        "proof": {"kind": "backup", "prefix": ".credential-rotation"},
+        "schedule": {"rotateEveryDays": 85, "maximumAgeDays": 90, "overlapDays": 7, "quietPeriodHours": 24, "deleteAfterDays": 7},
+        "promoteShare": 0.9, "stoppedHosts": "release",
+        "waves": {"canaryHosts": 1, "concurrency": 50, "attempts": 3, "deliveryTimeoutSeconds": 120,
+                  "executionTimeoutSeconds": 300, "waveTimeoutSeconds": 3600, "pollSeconds": 5},
+        "keyCheck": {"successes": 3, "attempts": 24, "secondsBetween": 5},
+        "topic": "arn:aws:sns:eu-west-1:111122223333:t"
+    }))
+    .unwrap()
+}
+
+fn key(id: &str, status: KeyStatus, created: &str, used: Option<&str>) -> KeyFacts {
+    let last_use = used.map(|time| LastUse { at: at(time), service: "s3".to_owned(), region: "eu-west-1".to_owned() });
+    KeyFacts { id: id.into(), status, created: at(created), last_use }
+}
+
+fn old_key() -> KeyFacts {
+    key(OLD, KeyStatus::Active, "2026-08-20T00:00:00Z", Some("2026-11-10T00:00:00Z"))
+}
+
+fn new_key() -> KeyFacts {
+    key(NEW, KeyStatus::Active, "2026-11-10T00:00:00Z", Some("2026-11-24T05:00:00Z"))
+}
+
+fn secret(labels: &[(&str, &str)], since: Option<&str>) -> SecretFacts {
+    let mut secret = SecretFacts { arn: "arn".to_owned(), ..SecretFacts::default() };
+    secret.labels = labels.iter().map(|(label, version)| ((*label).to_owned(), (*version).into())).collect();
+    secret.standing = since.map(|since| secret.standing_at(at(since)));
+    secret
+}
+
+fn facts(settings: &Settings, secret: SecretFacts, keys: Vec<KeyFacts>) -> Facts<'_> {
+    Facts {
+        now: at(NOW),
+        mode: Mode::Rotate,
+        settings,
+        execution: "arn:aws:states:eu-west-1:111122223333:execution:m:e",
+        token: "v-new".into(),
+        secret,
+        readings: BTreeMap::new(),
+        keys,
+        owner_of_current: None,
+        intent_runs_elsewhere: false,
+        roster: None,
+    }
+}
+
+fn host(id: &str, state: HostState, ledger: Option<&str>) -> Host {
+    Host {
+        id: id.into(),
+        name: None,
+        state,
+        renewed: at("2026-01-01T00:00:00Z"),
+        ledger: ledger.and_then(LedgerEntry::parse),
+        matches: true,
+        tag_count: 1,
+    }
+}
+
+/// A fleet that has proved `version`, freshly.
+fn proved(secret: &SecretFacts) -> Roster {
+    let target = secret.target();
+    let entry = target.as_ref().map(|target| format!("{} 2026-11-24T05:59:00Z", target.version));
+    Roster::new(vec![host("i-1", HostState::Running, entry.as_deref())], target.as_ref())
+}
+
+fn intent(recorded: &str, seen: &[&str]) -> Option<Intent> {
+    Some(Intent {
+        token: "v-new".into(),
+        recorded: at(recorded),
+        execution: "arn:aws:states:eu-west-1:111122223333:execution:m:dead".to_owned(),
+        keys_seen: seen.iter().map(|key| AccessKeyId::from(*key)).collect(),
+    })
+}
+
+/// Labels after a finished rotation: OLD is no longer needed.
+const ROTATED: [(&str, &str); 3] = [(AWSCURRENT, "v2"), (NEW, "v2"), (OLD, "v1")];
+/// Labels of a settled secret with one key.
+const SETTLED: [(&str, &str); 2] = [(AWSCURRENT, "v1"), (OLD, "v1")];
+
+// ---------------------------------------------------------------------------------------------------------------------
+// Every combination.
+
+/// What a safe plan may never say, whatever is so.
+fn assert_safe(facts: &Facts<'_>, plan: &Plan) {
+    let mut settled = facts.secret.clone();
+    plan.settle.iter().for_each(|settling| settling.apply_to(&mut settled));
+    let after = Facts { secret: settled.clone(), ..facts.clone() };
+    let told = || format!("{facts:#?}\n{plan:#?}");
+
+    if let Stage::Make { .. } = plan.stage {
+        assert!(facts.keys.len() < 2, "a third key: {}", told());
+        assert!(plan.unknown.is_empty(), "a key beside one that nobody explains: {}", told());
+        assert!(settled.pending().is_none(), "a second pending version: {}", told());
+        let is_due = facts.current_key().is_none_or(|key| is_due(facts, &key));
+        let is_resumed = facts.secret.intent.is_some();
+        assert!(facts.mode != Mode::Converge || is_due || is_resumed, "nobody asked: {}", told());
+    }
+    if let Stage::Pending { key, .. } | Stage::Check { key, .. } = &plan.stage {
+        assert!(facts.is_active(key), "a dead key goes on: {}", told());
+    }
+    let in_use: Vec<AccessKeyId> = [settled.current(), settled.pending()]
+        .into_iter()
+        .flatten()
+        .filter_map(|version| after.key_of(version))
+        .collect();
+    for retirement in &plan.retire {
+        let key = facts.key(retirement.key()).expect("only keys of the user are retired");
+        assert!(!plan.unknown.contains(key), "a key that nobody accounts for: {}", told());
+        let is_orphan = !after.secret.private_labels().any(|(label, _)| label == key.id)
+            && !facts.readings.values().any(|reading| *reading == Reading::Key(key.id.clone()));
+        match retirement {
+            Retirement::Deactivate { .. } => {
+                assert!(!in_use.contains(&key.id), "the key in use goes: {}", told());
+                assert!(is_orphan || is_retirement_due(&after, key), "too early: {}", told());
+            }
+            Retirement::Delete { .. } => {
+                assert!(!in_use.contains(&key.id), "the key in use goes: {}", told());
+                assert_ne!(key.status, KeyStatus::Active, "deleted without Inactive: {}", told());
+                let since = facts.secret.inactive_since[&key.id];
+                let wait = if is_orphan { 24 } else { 7 * 24 };
+                assert!(facts.now >= since + SignedDuration::from_hours(wait), "too early: {}", told());
+            }
+            Retirement::RecordInactive { .. } => assert_ne!(key.status, KeyStatus::Active),
+            Retirement::NotYet { obstacles, .. } => assert!(!obstacles.is_empty(), "no reason: {}", told()),
+        }
+    }
+    for settling in &plan.settle {
+        match settling {
+            Settling::Sweep { key, version } => {
+                assert!(facts.key(key).is_none(), "a live key's label: {}", told());
+                assert!(![settled.current(), settled.pending()].contains(&Some(version)), "{}", told());
+            }
+            Settling::AbandonPending { version } => {
+                assert!(!facts.key_of(version).is_some_and(|key| facts.is_active(&key)), "{}", told());
+            }
+            Settling::Adopt { key, .. } => assert!(facts.key(key).is_some(), "another user's key: {}", told()),
+            Settling::FinishPending { .. }
+            | Settling::CloseIntent
+            | Settling::ForgetInactive { .. }
+            | Settling::RecordStanding { .. } => {}
+        }
+    }
+    assert!(settled.is_standing_recorded(), "commands would count from nowhere: {}", told());
+}
+
+fn is_due(facts: &Facts<'_>, key: &AccessKeyId) -> bool {
+    !facts.is_active(key)
+        || facts.key(key).is_some_and(|key| facts.now >= key.created + SignedDuration::from_hours(24 * 86))
+}
+
+fn is_retirement_due(facts: &Facts<'_>, key: &KeyFacts) -> bool {
+    let roster = facts.roster.unwrap();
+    let since = facts.secret.standing.as_ref().unwrap().since;
+    roster.lacking.is_empty()
+        && roster.left.is_empty()
+        && facts.now >= since + SignedDuration::from_hours(7 * 24)
+        && key.last_use.as_ref().is_none_or(|last| facts.now >= last.at + SignedDuration::from_hours(24))
+}
+
+/// The user's keys, in every number and state.
+fn key_sets() -> Vec<Vec<KeyFacts>> {
+    let states = [KeyStatus::Active, KeyStatus::Inactive, KeyStatus::Expired];
+    let uses = [None, Some("2026-11-10T00:00:00Z"), Some("2026-11-24T05:00:00Z")];
+    let created = ["2026-08-20T00:00:00Z", "2026-11-24T05:50:10Z"];
+    let mut singles = Vec::new();
+    for id in [OLD, NEW, STRANGE] {
+        for status in states {
+            for used in uses {
+                for made in created {
+                    singles.push(key(id, status, made, used));
+                }
+            }
+        }
+    }
+    let mut sets = vec![Vec::new()];
+    sets.extend(singles.iter().map(|one| vec![one.clone()]));
+    for one in &singles {
+        sets.extend(singles.iter().filter(|two| two.id > one.id).map(|two| vec![one.clone(), two.clone()]));
+    }
+    sets
+}
+
+/// The labels of a secret, in every constellation that a rotation, a person or Secrets Manager leaves behind.
+fn label_sets() -> Vec<Vec<(&'static str, &'static str)>> {
+    let currents: [&[(&str, &str)]; 4] = [
+        &[],
+        &[(AWSCURRENT, "v1")],
+        &[(AWSCURRENT, "v1"), (OLD, "v1")],
+        &[(AWSCURRENT, "v2"), (NEW, "v2"), (OLD, "v1")],
+    ];
+    let pendings: [&[(&str, &str)]; 5] = [
+        &[],
+        &[(AWSPENDING, "v2"), (NEW, "v2")],
+        &[(AWSPENDING, "v1")],
+        &[(AWSPENDING, "v-empty")],
+        &[(AWSPREVIOUS, "v0")],
+    ];
+    let mut sets = Vec::new();
+    for current in currents {
+        for pending in pendings {
+            let mut labels = current.to_vec();
+            labels.extend(pending);
+            sets.push(labels);
+        }
+    }
+    sets
+}
+
+#[test]
+fn no_combination_of_facts_leads_to_an_unsafe_plan() {
+    let settings = settings();
+    let sinces = [None, Some("2026-11-10T00:00:00Z"), Some("2026-11-24T05:59:00Z")];
+    let intents = [None, intent("2026-11-24T05:58:00Z", &[OLD]), intent("2026-11-24T05:50:00Z", &[OLD])];
+    let (mut planned, mut refused) = (0, 0);
+    for labels in label_sets() {
+        for keys in key_sets() {
+            for since in sinces {
+                for intent in &intents {
+                    for inactive in [None, Some("2026-11-16T00:00:00Z"), Some("2026-11-23T00:00:00Z")] {
+                        let mut secret = secret(&labels, since);
+                        secret.intent.clone_from(intent);
+                        if let Some(time) = inactive {
+                            secret.inactive_since = keys.iter().map(|key| (key.id.clone(), at(time))).collect();
+                        }
+                        let rosters = [proved(&secret), lacking(&secret)];
+                        for (roster, mode) in rosters.iter().zip([Mode::Rotate, Mode::Converge]) {
+                            let mut facts = facts(&settings, secret.clone(), keys.clone());
+                            facts.mode = mode;
+                            facts.roster = Some(roster);
+                            facts.readings = read_unadopted(&facts.secret);
+                            match plan(&facts) {
+                                Ok(plan) => {
+                                    assert_safe(&facts, &plan);
+                                    planned += 1;
+                                }
+                                Err(_) => refused += 1,
+                            }
+                        }
+                    }
+                }
+            }
+        }
+    }
+    assert!(planned > 100_000 && refused > 10_000, "{planned} planned, {refused} refused");
+}
+
+fn lacking(secret: &SecretFacts) -> Roster {
+    Roster::new(vec![host("i-1", HostState::Running, None)], secret.target().as_ref())
+}
+
+/// What the value of each version without a private label turns out to hold: v0 and v1 the old key, v-empty nothing.
+fn read_unadopted(secret: &SecretFacts) -> BTreeMap<VersionId, Reading> {
+    let reading = |version: &VersionId| match version.as_str() {
+        "v-empty" => Reading::NoValue,
+        _ => Reading::Key(OLD.into()),
+    };
+    let readable = |version: &VersionId| secret.pending() != Some(version) || secret.current() == Some(version);
+    secret.unadopted().into_iter().filter(readable).map(|version| (version.clone(), reading(&version))).collect()
+}
+
+// ---------------------------------------------------------------------------------------------------------------------
+// Histories worth reading.
+
+fn planned(facts: &Facts<'_>) -> Plan {
+    let plan = plan(facts).unwrap();
+    if facts.roster.is_some() {
+        assert_safe(facts, &plan);
+    }
+    plan
+}
+
+fn refusal(facts: &Facts<'_>) -> StepError {
+    match plan(facts) {
+        Err(error) | Ok(Plan { stage: Stage::Refused(error), .. }) => error,
+        Ok(plan) => panic!("nothing was refused: {plan:?}"),
+    }
+}
+
+#[test]
+fn one_key_and_a_wish_make_a_second_key() {
+    let settings = settings();
+    let facts = facts(&settings, secret(&SETTLED, Some("2026-09-01T00:00:00Z")), vec![old_key()]);
+    assert_eq!(
+        planned(&facts),
+        Plan { settle: vec![], stage: Stage::Make { token: "v-new".into() }, retire: vec![], unknown: vec![] }
+    );
+}
+
+#[test]
+fn converge_makes_a_key_only_when_the_rotation_is_overdue() {
+    let settings = settings();
+    let mut facts = facts(&settings, secret(&SETTLED, Some("2026-09-01T00:00:00Z")), vec![old_key()]);
+    facts.mode = Mode::Converge;
+    facts.now = at("2026-11-13T12:00:00Z");
+    assert_eq!(planned(&facts).stage, Stage::NotAsked, "85 days: the schedule's own run has this day");
+    facts.now = at("2026-11-14T00:00:00Z");
+    assert_eq!(planned(&facts).stage, Stage::Make { token: "v-new".into() });
+}
+
+#[test]
+fn a_user_that_already_has_two_keys_is_adopted() {
+    let settings = settings();
+    // The published solution leaves the key before the last in AWSPREVIOUS.
+    let labels = [(AWSCURRENT, "v2"), (AWSPREVIOUS, "v1")];
+    let mut facts = facts(&settings, secret(&labels, None), vec![old_key(), new_key()]);
+    facts.readings = BTreeMap::from([("v2".into(), Reading::Key(NEW.into())), ("v1".into(), Reading::Key(OLD.into()))]);
+    let roster = proved(&facts.secret);
+    facts.roster = Some(&roster);
+    let plan = planned(&facts);
+    assert_eq!(
+        plan.settle[..2],
+        [
+            Settling::Adopt { key: NEW.into(), version: "v2".into(), from: None },
+            Settling::Adopt { key: OLD.into(), version: "v1".into(), from: None }
+        ]
+    );
+    assert!(
+        matches!(&plan.settle[2..], [Settling::RecordStanding { standing: Standing { since, .. } }] if *since == at(NOW))
+    );
+    assert!(matches!(&plan.retire[..], [Retirement::NotYet { key, .. }] if key.as_str() == OLD), "{plan:?}");
+    let Stage::Refused(StepError::NoFreeKeySlot { holders, .. }) = plan.stage else { panic!("{plan:?}") };
+    assert!(holders.contains(OLD) && holders.contains(NEW) && holders.contains("2026-12-01"), "{holders}");
+}
+
+#[test]
+fn a_key_that_nobody_accounts_for_stops_the_rotation_and_is_never_touched() {
+    let settings = settings();
+    let strange = key(STRANGE, KeyStatus::Active, "2025-01-01T00:00:00Z", None);
+    let mut facts = facts(&settings, secret(&SETTLED, Some("2026-09-01T00:00:00Z")), vec![old_key(), strange.clone()]);
+    let roster = proved(&facts.secret);
+    facts.roster = Some(&roster);
+    let error = refusal(&facts);
+    assert_eq!(error.name(), "UnknownAccessKey");
+    assert!(error.to_string().contains(STRANGE), "{error}");
+    let plan = planned(&facts);
+    assert_eq!((plan.retire, plan.unknown), (vec![], vec![strange]));
+}
+
+#[test]
+fn a_key_of_another_user_is_refused() {
+    let settings = settings();
+    let mut facts = facts(&settings, secret(&[(AWSCURRENT, "v1")], None), vec![]);
+    facts.readings = BTreeMap::from([("v1".into(), Reading::Key(OLD.into()))]);
+    facts.owner_of_current = Some(KeyOwner::OtherUser("bob".to_owned()));
+    assert_eq!(refusal(&facts).name(), "KeyOfAnotherUser");
+    facts.owner_of_current = Some(KeyOwner::NotListedYet);
+    assert_eq!(refusal(&facts).name(), "NotVisibleYet");
+    facts.owner_of_current = Some(KeyOwner::Nobody);
+    assert_eq!(planned(&facts).stage, Stage::Make { token: "v-new".into() }, "a deleted key is replaced");
+}
+
+#[test]
+fn a_value_that_is_no_key_is_refused_with_its_version() {
+    let settings = settings();
+    let mut facts = facts(&settings, secret(&[(AWSCURRENT, "v1")], None), vec![old_key()]);
+    facts.readings = BTreeMap::from([("v1".into(), Reading::NotAKey(NotAnAccessKey::Empty))]);
+    let error = refusal(&facts);
+    assert_eq!(error.name(), "SecretValueUnreadable");
+    assert!(error.to_string().contains("v1") && error.to_string().contains("empty"), "{error}");
+}
+
+#[test]
+fn a_secret_without_a_value_is_bootstrapped() {
+    let settings = settings();
+    let mut facts = facts(&settings, secret(&[], None), vec![]);
+    facts.mode = Mode::Converge;
+    assert_eq!(planned(&facts).stage, Stage::Make { token: "v-new".into() });
+}
+
+#[test]
+fn a_crash_between_create_and_store_leaves_an_orphan_that_goes_inactive_and_then_away() {
+    let settings = settings();
+    let orphan = key(NEW, KeyStatus::Active, "2026-11-24T05:50:10Z", None);
+    let mut crashed = secret(&SETTLED, Some("2026-09-01T00:00:00Z"));
+    crashed.intent = intent("2026-11-24T05:50:00Z", &[OLD]);
+    let roster = proved(&crashed);
+    let mut facts = facts(&settings, crashed, vec![old_key(), orphan]);
+    facts.roster = Some(&roster);
+
+    facts.now = at("2026-11-24T05:54:00Z");
+    let plan = planned(&facts);
+    assert!(matches!(plan.stage, Stage::Wait { .. }), "its window is open: {plan:?}");
+    assert_eq!(plan.retire, vec![], "nothing is declared before the window has closed");
+
+    facts.now = at(NOW);
+    let plan = planned(&facts);
+    assert_eq!(plan.retire, vec![Retirement::Deactivate { key: NEW.into() }]);
+    assert!(matches!(plan.stage, Stage::Refused(StepError::EarlierRunUnresolved { .. })));
+
+    facts.keys[1].status = KeyStatus::Inactive;
+    facts.secret.inactive_since.insert(NEW.into(), at(NOW));
+    facts.now = at("2026-11-25T05:00:00Z");
+    assert!(matches!(planned(&facts).retire[..], [Retirement::NotYet { .. }]), "the quiet period runs");
+    facts.now = at("2026-11-25T06:00:00Z");
+    assert_eq!(planned(&facts).retire, vec![Retirement::Delete { key: NEW.into(), version: None }]);
+
+    facts.keys.pop();
+    assert_eq!(planned(&facts).stage, Stage::Make { token: "v-new".into() }, "the intent is resumed");
+}
+
+#[test]
+fn a_crash_after_the_store_is_resumed_with_the_stored_key() {
+    let settings = settings();
+    let mut crashed = secret(&[(AWSCURRENT, "v1"), (OLD, "v1"), (NEW, "v-new")], Some("2026-09-01T00:00:00Z"));
+    crashed.intent = intent("2026-11-24T05:58:00Z", &[OLD]);
+    let mut facts = facts(&settings, crashed, vec![old_key(), new_key()]);
+    let check = Stage::Check { version: "v-new".into(), key: NEW.into() };
+    assert_eq!(planned(&facts).stage, check);
+    facts.mode = Mode::Converge;
+    assert_eq!(planned(&facts).stage, check, "an open intent is finished by any run");
+    facts.intent_runs_elsewhere = true;
+    assert_eq!(refusal(&facts).name(), "AnotherExecutionStages");
+}
+
+#[test]
+fn a_pending_version_is_finished_the_target_or_abandoned() {
+    let settings = settings();
+    let labels = [(AWSCURRENT, "v1"), (OLD, "v1"), (AWSPENDING, "v2"), (NEW, "v2")];
+    let mut facts = facts(&settings, secret(&labels, Some("2026-11-24T05:00:00Z")), vec![old_key(), new_key()]);
+    assert_eq!(planned(&facts).stage, Stage::Pending { version: "v2".into(), key: NEW.into() });
+
+    facts.keys[1].status = KeyStatus::Inactive;
+    assert_eq!(planned(&facts).settle[0], Settling::AbandonPending { version: "v2".into() });
+
+    facts.keys.pop();
+    facts.secret.standing.as_mut().unwrap().since = at("2026-11-24T05:59:00Z");
+    assert_eq!(refusal(&facts).name(), "NotVisibleYet", "a key that was just made may not be listed yet");
+
+    let finished = [(AWSCURRENT, "v2"), (AWSPENDING, "v2"), (NEW, "v2")];
+    facts.secret = secret(&finished, Some("2026-11-24T05:00:00Z"));
+    facts.keys = vec![new_key()];
+    assert_eq!(planned(&facts).settle[0], Settling::FinishPending { version: "v2".into() });
+
+    facts.secret = secret(&[(AWSCURRENT, "v1"), (OLD, "v1"), (AWSPENDING, "v-foreign")], Some(NOW));
+    facts.keys = vec![old_key()];
+    assert_eq!(refusal(&facts).name(), "PendingVersionNotOurs");
+}
+
+#[test]
+fn secrets_managers_own_rotation_is_refused() {
+    let settings = settings();
+    let mut rotating = secret(&SETTLED, Some(NOW));
+    rotating.rotates_itself = true;
+    assert_eq!(refusal(&facts(&settings, rotating, vec![old_key()])).name(), "SecretRotatesItself");
+}
+
+#[test]
+fn the_old_key_goes_inactive_only_when_every_wait_is_over_and_every_running_host_has_proved() {
+    let settings = settings();
+    let rotated = secret(&ROTATED, Some("2026-11-10T00:00:00Z"));
+    let (everyone, nobody) = (proved(&rotated), lacking(&rotated));
+    let mut facts = facts(&settings, rotated.clone(), vec![old_key(), new_key()]);
+    facts.mode = Mode::Converge;
+
+    facts.roster = Some(&nobody);
+    let Retirement::NotYet { obstacles, .. } = &planned(&facts).retire[0] else {
+        panic!("a running host has no proof")
+    };
+    assert!(obstacles[0].contains("i-1"), "{obstacles:?}");
+
+    facts.roster = Some(&everyone);
+    assert_eq!(planned(&facts).retire, vec![Retirement::Deactivate { key: OLD.into() }]);
+
+    facts.now = at("2026-11-16T23:59:59Z");
+    assert!(
+        matches!(&planned(&facts).retire[..], [Retirement::NotYet { earliest: Some(time), .. }] if *time == at("2026-11-17T00:00:00Z"))
+    );
+
+    facts.now = at(NOW);
+    facts.keys[0].last_use.as_mut().unwrap().at = at("2026-11-23T12:00:00Z");
+    assert!(matches!(planned(&facts).retire[..], [Retirement::NotYet { .. }]), "it was used yesterday");
+
+    facts.keys[0] = old_key();
+    facts.keys[1].status = KeyStatus::Inactive;
+    assert!(
+        matches!(planned(&facts).retire[..], [Retirement::NotYet { .. }]),
+        "nothing goes while the target's key is dead"
+    );
+}
+
+#[test]
+fn a_stopped_host_holds_retirement_only_where_the_settings_say_so() {
+    let mut settings = settings();
+    let rotated = secret(&ROTATED, Some("2026-11-10T00:00:00Z"));
+    let stopped = Roster::new(vec![host("i-9", HostState::Stopped, None)], rotated.target().as_ref());
+    for (policy, goes) in [(StoppedHosts::Release, true), (StoppedHosts::Hold, false)] {
+        settings.stopped_hosts = policy;
+        let mut facts = facts(&settings, rotated.clone(), vec![old_key(), new_key()]);
+        facts.mode = Mode::Converge;
+        facts.roster = Some(&stopped);
+        assert_eq!(planned(&facts).retire == vec![Retirement::Deactivate { key: OLD.into() }], goes);
+    }
+}
+
+#[test]
+fn a_host_that_left_or_has_a_shadowing_credential_holds_retirement_and_is_named() {
+    let settings = settings();
+    let rotated = secret(&ROTATED, Some("2026-11-10T00:00:00Z"));
+    let mut left = host("i-7", HostState::Running, Some("v1 2026-09-01T00:00:00Z"));
+    left.matches = false;
+    let shadowed = host("i-8", HostState::Running, Some("v2 2026-11-24T05:59:00Z blocked"));
+    let roster = Roster::new(vec![left, shadowed], rotated.target().as_ref());
+    let mut facts = facts(&settings, rotated, vec![old_key(), new_key()]);
+    facts.roster = Some(&roster);
+    let Retirement::NotYet { obstacles, .. } = &planned(&facts).retire[0] else { panic!("it went") };
+    assert!(
+        obstacles.iter().any(|text| text.contains("i-7")) && obstacles.iter().any(|text| text.contains("i-8")),
+        "{obstacles:?}"
+    );
+}
+
+#[test]
+fn an_inactive_key_is_deleted_after_its_time_and_not_before() {
+    let settings = settings();
+    let rotated = secret(&ROTATED, Some("2026-11-10T00:00:00Z"));
+    let roster = proved(&rotated);
+    let mut facts = facts(&settings, rotated, vec![old_key(), new_key()]);
+    facts.roster = Some(&roster);
+    facts.keys[0].status = KeyStatus::Inactive;
+    assert_eq!(planned(&facts).retire, vec![Retirement::RecordInactive { key: OLD.into() }]);
+    facts.secret.inactive_since.insert(OLD.into(), at("2026-11-17T06:00:01Z"));
+    assert!(matches!(planned(&facts).retire[..], [Retirement::NotYet { .. }]));
+    facts.now = at("2026-11-24T06:00:01Z");
+    assert_eq!(planned(&facts).retire, vec![Retirement::Delete { key: OLD.into(), version: Some("v1".into()) }]);
+}
+
+#[test]
+fn a_key_that_a_person_made_active_again_gets_its_whole_overlap_back() {
+    let settings = settings();
+    let mut rotated = secret(&ROTATED, Some("2026-11-10T00:00:00Z"));
+    rotated.inactive_since.insert(OLD.into(), at("2026-11-20T00:00:00Z"));
+    let roster = proved(&rotated);
+    let mut facts = facts(&settings, rotated, vec![old_key(), new_key()]);
+    facts.roster = Some(&roster);
+    let plan = planned(&facts);
+    assert_eq!(plan.settle[0], Settling::ForgetInactive { key: OLD.into() });
+    assert!(matches!(plan.retire[..], [Retirement::NotYet { .. }]), "{plan:?}");
+}
+
+#[test]
+fn labels_that_a_person_moved_start_every_wait_anew() {
+    let settings = settings();
+    let mut moved = secret(&ROTATED, Some("2026-11-10T00:00:00Z"));
+    moved.labels.insert(AWSCURRENT.to_owned(), "v1".into());
+    let mut facts = facts(&settings, moved.clone(), vec![old_key(), new_key()]);
+    let roster = lacking(&moved);
+    facts.roster = Some(&roster);
+    let plan = planned(&facts);
+    assert_eq!(plan.settle, vec![Settling::RecordStanding { standing: moved.standing_at(at(NOW)) }]);
+    assert!(matches!(&plan.retire[..], [Retirement::NotYet { key, .. }] if key.as_str() == NEW), "{plan:?}");
+}
+
+#[test]
+fn labels_of_keys_that_are_gone_are_swept() {
+    let settings = settings();
+    let labels = [(AWSCURRENT, "v2"), (NEW, "v2"), (OLD, "v1")];
+    let facts = facts(&settings, secret(&labels, Some("2026-11-10T00:00:00Z")), vec![new_key()]);
+    assert_eq!(planned(&facts).settle, vec![Settling::Sweep { key: OLD.into(), version: "v1".into() }]);
+}

@@ -1,0 +1,137 @@
+//! What people are told: the execution's output and the SNS message are views of one record of the run.
+
+use serde::{Deserialize, Serialize};
+
+use crate::contracts::{PlaceSummary, Promoted, StageOutcome, Staged};
+use crate::fleet::{Roster, name_hosts};
+use crate::plan::Retirement;
+use crate::promotion::name_failures;
+use crate::request::Mode;
+use crate::secret::Target;
+
+/// The record of a run, as its last state hands it out.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Report {
+    /// Whether anything happened or waits for somebody; a quiet daily run sends nothing.
+    pub worth_telling: bool,
+    /// The message's subject: SNS takes 100 characters.
+    pub subject: String,
+    /// A few lines: who is on which version, what is late, what comes next.
+    pub message: String,
+}
+
+/// Everything that a report tells of.
+pub struct Record<'a> {
+    /// The rotation's name.
+    pub rotation: &'a str,
+    /// What the run was to do.
+    pub mode: Mode,
+    /// What was staged.
+    pub staged: &'a Staged,
+    /// What was promoted.
+    pub promoted: &'a Promoted,
+    /// How each place stands, where hosts were commanded.
+    pub places: &'a [PlaceSummary],
+    /// The target at the end.
+    pub target: Option<&'a Target>,
+    /// The hosts at the end.
+    pub roster: &'a Roster,
+    /// What became of old keys.
+    pub retired: &'a [Retirement],
+}
+
+impl Record<'_> {
+    /// Writes the report.
+    pub fn report(&self) -> Report {
+        let lines = [self.staging(), self.fleet(), self.late(), self.failures(), self.keys()];
+        Report {
+            worth_telling: self.is_worth_telling(),
+            subject: self.subject(),
+            message: lines.into_iter().flatten().collect::<Vec<_>>().join("\n"),
+        }
+    }
+
+    fn subject(&self) -> String {
+        let what = match (self.mode, self.promoted.promoted) {
+            (Mode::Plan, _) => "plan",
+            (_, true) => "rotated",
+            (Mode::Rotate | Mode::Converge, false) => "converged",
+        };
+        format!("credential-rotation {}: {what}", self.rotation).chars().take(100).collect()
+    }
+
+    fn is_worth_telling(&self) -> bool {
+        let key_changed = self.retired.iter().any(|retirement| !matches!(retirement, Retirement::NotYet { .. }));
+        self.mode == Mode::Plan
+            || self.promoted.promoted
+            || key_changed
+            || self.staged.outcome == StageOutcome::HeldUp
+            || self.places.iter().any(|place| place.proved > 0 || !place.failures.is_empty())
+    }
+
+    fn staging(&self) -> Vec<String> {
+        let promoted = self.promoted.version.as_ref().filter(|_| self.promoted.promoted);
+        let promotion = promoted.map(|version| format!("Version {version} is now AWSCURRENT; both keys stay Active."));
+        let message = Some(self.staged.message.clone()).filter(|message| !message.is_empty());
+        message.into_iter().chain(promotion).collect()
+    }
+
+    fn fleet(&self) -> Vec<String> {
+        let Some(target) = self.target else { return vec!["The secret has no version to hold yet.".to_owned()] };
+        let (proved, running) = (self.roster.proved.len(), self.roster.running());
+        // Belief starts anew with every promotion; what this run's hosts proved just before it is said as well.
+        let commanded: u32 = self.places.iter().map(|place| place.proved).sum();
+        let mut lines = Vec::new();
+        if self.promoted.promoted {
+            lines.push(format!(
+                "{commanded} of {running} running hosts proved it; the next converge proves them once more."
+            ));
+        } else {
+            lines.push(format!(
+                "{proved} of {running} running hosts hold a believed proof of version {}.",
+                target.version
+            ));
+        }
+        lines
+    }
+
+    fn late(&self) -> Vec<String> {
+        let mut lines = Vec::new();
+        let unreachable: u32 = self.places.iter().map(|place| place.unreachable).sum();
+        if unreachable > 0 {
+            lines.push(format!(
+                "{unreachable} running hosts gave no answer; converge brings them in as soon as their agents answer."
+            ));
+        }
+        if !self.roster.stopped_lacking.is_empty() {
+            let names = name_hosts(&self.roster.stopped_lacking);
+            lines.push(format!("Stopped, and brought in when they start: {names}."));
+        }
+        if !self.roster.left.is_empty() {
+            let names = name_hosts(&self.roster.left);
+            lines.push(format!("No longer in the fleet, with our ledger tag: {names}."));
+        }
+        lines
+    }
+
+    fn failures(&self) -> Vec<String> {
+        Some(name_failures(self.places)).filter(|text| !text.is_empty()).into_iter().collect()
+    }
+
+    fn keys(&self) -> Vec<String> {
+        let would = if self.mode == Mode::Plan { "would be" } else { "was" };
+        let line = |retirement: &Retirement| match retirement {
+            Retirement::Deactivate { key } => format!(
+                "Key {key} {would} made Inactive. To undo: aws iam update-access-key --access-key-id {key} --status Active"
+            ),
+            Retirement::RecordInactive { key } => format!("Key {key} is Inactive; the time {would} recorded."),
+            Retirement::Delete { key, .. } => format!("Key {key} {would} deleted."),
+            Retirement::NotYet { key, obstacles, earliest } => {
+                let when = earliest.map(|time| format!(" (earliest {time})")).unwrap_or_default();
+                format!("Key {key} stays as it is{when}: {}.", obstacles.join("; "))
+            }
+        };
+        self.retired.iter().map(line).collect()
+    }
+}

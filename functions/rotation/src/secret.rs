@@ -1,0 +1,245 @@
+//! What is so about the secret: which labels are on which versions, and what our tags on it record.
+//!
+//! Labels are the truth; the standing tag only says since when they have been so (DESIGN section 5).
+
+use std::collections::BTreeMap;
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+
+use crate::names::{
+    AWSCURRENT, AWSPENDING, AccessKeyId, INACTIVE_TAG_PREFIX, INTENT_EXECUTION_TAG, INTENT_KEYS_TAG, INTENT_TAG,
+    STANDING_TAG, VersionId, private_label_key,
+};
+
+/// The secret as DescribeSecret shows it.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct SecretFacts {
+    /// The secret's ARN.
+    pub arn: String,
+    /// Whether Secrets Manager's own rotation is switched on.
+    pub rotates_itself: bool,
+    /// The version that bears each label; a label sits on exactly one version (FACTS D).
+    pub labels: BTreeMap<String, VersionId>,
+    /// Since when the labels have been as they are, where that was recorded.
+    pub standing: Option<Standing>,
+    /// The key that is being made, if one is.
+    pub intent: Option<Intent>,
+    /// When each key was made Inactive.
+    pub inactive_since: BTreeMap<AccessKeyId, Timestamp>,
+}
+
+/// The content of the standing tag.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Standing {
+    /// The version labelled AWSCURRENT.
+    pub current: Option<VersionId>,
+    /// The version labelled AWSPENDING.
+    pub pending: Option<VersionId>,
+    /// Every belief and every wait counts from here.
+    pub since: Timestamp,
+}
+
+/// The record that a key is about to be made, written before it is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Intent {
+    /// The version that the key will be stored as.
+    pub token: VersionId,
+    /// When the intent was recorded.
+    pub recorded: Timestamp,
+    /// ARN of the execution.
+    pub execution: String,
+    /// The keys that the user had then.
+    pub keys_seen: Vec<AccessKeyId>,
+}
+
+/// The version that a host ought to hold now.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Target {
+    /// The version.
+    pub version: VersionId,
+    /// Whether it is pending; if not, it is current.
+    pub pending: bool,
+    /// Proofs count from here.
+    pub since: Timestamp,
+}
+
+impl SecretFacts {
+    /// Reads labels and tags into facts. A tag of ours that cannot be read counts as absent: the next write mends it,
+    /// and a missing record only delays.
+    pub fn new(
+        arn: String,
+        rotates_itself: bool,
+        stages_of: impl IntoIterator<Item = (VersionId, Vec<String>)>,
+        tags: &BTreeMap<String, String>,
+    ) -> SecretFacts {
+        let labels = stages_of
+            .into_iter()
+            .flat_map(|(version, labels)| labels.into_iter().map(move |label| (label, version.clone())))
+            .collect();
+        let inactive = |(name, value): (&String, &String)| {
+            let key = name.strip_prefix(INACTIVE_TAG_PREFIX)?;
+            Some((AccessKeyId(key.to_owned()), value.parse().ok()?))
+        };
+        SecretFacts {
+            arn,
+            rotates_itself,
+            labels,
+            standing: tags.get(STANDING_TAG).and_then(|text| Standing::parse(text)),
+            intent: Intent::parse(tags),
+            inactive_since: tags.iter().filter_map(inactive).collect(),
+        }
+    }
+
+    /// The version labelled AWSCURRENT.
+    pub fn current(&self) -> Option<&VersionId> {
+        self.labels.get(AWSCURRENT)
+    }
+
+    /// The version labelled AWSPENDING.
+    pub fn pending(&self) -> Option<&VersionId> {
+        self.labels.get(AWSPENDING)
+    }
+
+    /// The private labels: which key each version of ours holds.
+    pub fn private_labels(&self) -> impl Iterator<Item = (AccessKeyId, &VersionId)> {
+        self.labels.iter().filter_map(|(label, version)| Some((private_label_key(label)?, version)))
+    }
+
+    /// The key that a version holds, by its private label.
+    pub fn key_of(&self, version: &VersionId) -> Option<AccessKeyId> {
+        self.private_labels().find(|(_, holder)| *holder == version).map(|(key, _)| key)
+    }
+
+    /// Labelled versions whose key no private label tells, so that their value must be read once.
+    pub fn unadopted(&self) -> Vec<VersionId> {
+        let mut versions: Vec<VersionId> =
+            self.labels.values().filter(|version| self.key_of(version).is_none()).cloned().collect();
+        versions.sort();
+        versions.dedup();
+        versions
+    }
+
+    /// One label of a version, for messages.
+    pub fn label_of(&self, version: &VersionId) -> String {
+        self.labels.iter().find(|(_, holder)| *holder == version).map(|(label, _)| label.clone()).unwrap_or_default()
+    }
+
+    /// Whether the standing tag says what the labels say.
+    pub fn is_standing_recorded(&self) -> bool {
+        self.standing.as_ref().is_some_and(|standing| {
+            standing.current.as_ref() == self.current() && standing.pending.as_ref() == self.pending()
+        })
+    }
+
+    /// The standing to record where the tag is wrong: the labels as they are, since `now`.
+    pub fn standing_at(&self, now: Timestamp) -> Standing {
+        Standing { current: self.current().cloned(), pending: self.pending().cloned(), since: now }
+    }
+
+    /// The version that every host ought to hold, once the standing is recorded.
+    pub fn target(&self) -> Option<Target> {
+        let since = self.standing.as_ref().filter(|_| self.is_standing_recorded())?.since;
+        let (version, pending) = match (self.pending(), self.current()) {
+            (Some(pending), current) if current != Some(pending) => (pending, true),
+            (_, Some(current)) => (current, false),
+            (_, None) => return None,
+        };
+        Some(Target { version: version.clone(), pending, since })
+    }
+}
+
+impl Standing {
+    /// The tag's value: `current=… pending=… since=…`, at most 190 characters of the 256 that a tag holds.
+    pub fn to_tag(&self) -> String {
+        let or_none = |version: &Option<VersionId>| version.as_ref().map_or("none", VersionId::as_str).to_owned();
+        format!("current={} pending={} since={}", or_none(&self.current), or_none(&self.pending), self.since)
+    }
+
+    fn parse(text: &str) -> Option<Standing> {
+        let mut words = text.split(' ');
+        let mut word = |name: &str| words.next()?.strip_prefix(name)?.strip_prefix('=');
+        let version = |text: &str| (text != "none").then(|| VersionId(text.to_owned()));
+        let (current, pending) = (version(word("current")?), version(word("pending")?));
+        Some(Standing { current, pending, since: word("since")?.parse().ok()? })
+    }
+}
+
+impl Intent {
+    /// The tags that record it.
+    pub fn to_tags(&self) -> [(&'static str, String); 3] {
+        let keys: Vec<&str> = self.keys_seen.iter().map(AccessKeyId::as_str).collect();
+        [
+            (INTENT_TAG, format!("token={} recorded={}", self.token, self.recorded)),
+            // A tag's value takes 256 characters; an execution's ARN is shorter unless both names are at their limit.
+            (INTENT_EXECUTION_TAG, self.execution.chars().take(256).collect()),
+            (INTENT_KEYS_TAG, keys.join(" ")),
+        ]
+    }
+
+    /// The names of those tags.
+    pub const TAGS: [&'static str; 3] = [INTENT_TAG, INTENT_EXECUTION_TAG, INTENT_KEYS_TAG];
+
+    fn parse(tags: &BTreeMap<String, String>) -> Option<Intent> {
+        let (token, recorded) = tags.get(INTENT_TAG)?.split_once(' ')?;
+        Some(Intent {
+            token: token.strip_prefix("token=")?.into(),
+            recorded: recorded.strip_prefix("recorded=")?.parse().ok()?,
+            execution: tags.get(INTENT_EXECUTION_TAG)?.clone(),
+            keys_seen: tags.get(INTENT_KEYS_TAG)?.split_whitespace().map(AccessKeyId::from).collect(),
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn facts(labels: &[(&str, &str)], standing: Option<&str>) -> SecretFacts {
+        let stages = labels.iter().map(|(label, version)| (VersionId::from(*version), vec![(*label).to_owned()]));
+        let tags = standing.map(|text| (STANDING_TAG.to_owned(), text.to_owned())).into_iter().collect();
+        SecretFacts::new("arn".to_owned(), false, stages, &tags)
+    }
+
+    #[test]
+    fn records_survive_their_tags() {
+        let since = "2026-11-24T06:00:00Z".parse().unwrap();
+        let standing = Standing { current: Some("v1".into()), pending: None, since };
+        assert_eq!(Standing::parse(&standing.to_tag()), Some(standing));
+        let intent = Intent {
+            token: "t".into(),
+            recorded: since,
+            execution: "arn:aws:states:eu-west-1:111122223333:execution:m:e".to_owned(),
+            keys_seen: vec!["AKIAIOSFODNN7EXAMPLE".into()],
+        };
+        let tags = intent.to_tags().into_iter().map(|(name, value)| (name.to_owned(), value)).collect();
+        assert_eq!(Intent::parse(&tags), Some(intent));
+    }
+
+    #[test]
+    fn a_standing_fits_a_tag_even_with_the_longest_versions() {
+        let longest = VersionId("v".repeat(64));
+        let standing = Standing { current: Some(longest.clone()), pending: Some(longest), since: Timestamp::MAX };
+        assert!(standing.to_tag().len() <= 256);
+    }
+
+    #[test]
+    fn the_target_is_pending_else_current_and_none_until_its_since_is_recorded() {
+        let labels = [("AWSCURRENT", "v1"), ("AWSPENDING", "v2")];
+        assert_eq!(facts(&labels, None).target(), None);
+        assert_eq!(facts(&labels, Some("current=v1 pending=none since=2026-11-24T06:00:00Z")).target(), None);
+        let target = facts(&labels, Some("current=v1 pending=v2 since=2026-11-24T06:00:00Z")).target().unwrap();
+        assert_eq!((target.version.as_str(), target.pending), ("v2", true));
+        let finished = [("AWSCURRENT", "v2"), ("AWSPENDING", "v2")];
+        let target = facts(&finished, Some("current=v2 pending=v2 since=2026-11-24T06:00:00Z")).target().unwrap();
+        assert_eq!((target.version.as_str(), target.pending), ("v2", false));
+    }
+
+    #[test]
+    fn a_private_label_tells_the_key_and_other_labels_do_not() {
+        let facts = facts(&[("AWSCURRENT", "v1"), ("AKIAIOSFODNN7EXAMPLE", "v1"), ("blue", "v0")], None);
+        assert_eq!(facts.key_of(&"v1".into()), Some("AKIAIOSFODNN7EXAMPLE".into()));
+        assert_eq!(facts.unadopted(), vec![VersionId::from("v0")]);
+    }
+}

@@ -1,0 +1,17 @@
+-- The least rights of the login that alters and proves the credentials, once on every instance.
+-- Run by a sysadmin:  sqlcmd -S tcp:HOST -i grants.sql -v administrator=NAME
+--
+-- ALTER ANY CREDENTIAL covers server credentials only; CONTROL SERVER is not needed (FACTS B).
+USE [master];
+GO
+GRANT ALTER ANY CREDENTIAL TO [$(administrator)];
+GO
+-- The proof is a backup of model, the smallest database that every instance has.
+-- Note that model is the template of databases made later: they inherit this user and its right to back them up.
+USE [model];
+GO
+IF DATABASE_PRINCIPAL_ID(N'$(administrator)') IS NULL
+    CREATE USER [$(administrator)] FOR LOGIN [$(administrator)];
+GO
+ALTER ROLE [db_backupoperator] ADD MEMBER [$(administrator)];
+GO

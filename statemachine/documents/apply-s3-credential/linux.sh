@@ -1,0 +1,640 @@
+#!/usr/bin/env bash
+# Brings every SQL Server instance of this host to the target version of a rotation's secret, and proves it.
+#
+# The command only says which rotation; the version in it is a hint. What the target is, the host reads itself, under
+# a lock, and once more at the end: so an old, late or doubled command does no harm.
+#
+# Nothing here replaces a working credential before the new key was proved from this very instance, through a temporary
+# credential that is more specific than the working one and that covers no other path.
+#
+# stdout carries one JSON object (its fields: functions/rotation/src/host_answer.rs) and nothing else; a line for each
+# instance goes to stderr, from where SSM sends it to CloudWatch, and to a size-limited log on the host.
+#
+# Exit codes. Never 194 or 168 or 169, which the SSM agent reads as reboot, stop with success, stop with failure.
+readonly EXIT_PROVED=0             # every instance proved the target, or had nothing to hold
+readonly EXIT_INSTANCE_FAILED=1    # at least one instance failed, or the command was stopped in the middle
+readonly EXIT_HOST_FAILED=2        # the host failed before any instance was touched
+readonly EXIT_NOT_VISIBLE_YET=3    # the hinted version is not this host's target (yet)
+
+# A shell that traces would write the secret to its trace.
+set +x -u -o pipefail
+umask 077
+# Bytes, not characters: lengths and patterns must not depend on the host's locale.
+export LC_ALL=C AWS_PAGER=''
+# Where Microsoft's packages install sqlcmd, and people the AWS CLI; root's PATH under the agent has neither.
+PATH=$PATH:/opt/mssql-tools18/bin:/opt/mssql-tools/bin:/usr/local/bin
+
+# A new agent sets SSM_<name>; for an older one, which does not know interpolationType, the text between the quotes was
+# replaced. The document's allowedPatterns admit no quote, so that the replacement cannot leave the quotes.
+rotation=${SSM_rotation-'{{ rotation }}'}
+secret_arn=${SSM_secretArn-'{{ secretArn }}'}
+hint=${SSM_versionId-'{{ versionId }}'}
+credentials=${SSM_credentials-'{{ credentials }}'}
+foreign_credentials=${SSM_foreignCredentials-'{{ foreignCredentials }}'}
+endpoints=${SSM_endpoints-'{{ endpoints }}'}
+administrator_secret_arn=${SSM_administratorSecretArn-'{{ administratorSecretArn }}'}
+proof=${SSM_proof-'{{ proof }}'}
+proof_prefix=${SSM_proofPrefix-'{{ proofPrefix }}'}
+create_missing=${SSM_createMissing-'{{ createMissing }}'}
+trust_server_certificate=${SSM_trustServerCertificate-'{{ trustServerCertificate }}'}
+
+host=${AWS_SSM_INSTANCE_ID-}
+# The two seams of the local AWS: hosts that share one machine need a folder each, and have no /opt of their own.
+state_directory=${CREDENTIAL_ROTATION_STATE_DIRECTORY:-/var/lib/credential-rotation}
+sql_server_program=${CREDENTIAL_ROTATION_SQL_SERVER_PROGRAM:-/opt/mssql/bin/sqlservr}
+# How long the host waits for the lock, for the hinted version, and for another backup of model.
+patience_seconds=${CREDENTIAL_ROTATION_PATIENCE:-30}
+
+readonly LOG_LIMIT_BYTES=262144 ANSWER_LIMIT_BYTES=1950 MESSAGE_LIMIT_BYTES=240 ROUNDS=3
+
+version='' found='' access_key_id='' secret_access_key=''
+proved=0 nothing_to_hold=0 failed=0 touched=false
+failures=() blocking=()
+declare -A changed=() marker=()
+
+main() {
+  trap 'fail_host Interrupted "stopped by a signal"' TERM INT HUP
+  check_parameters
+  check_tools
+  open_state_directory
+  take_lock
+  read_marker
+  await_hinted_target
+  read_administrator
+  local round before
+  for ((round = 1; round <= ROUNDS; round++)); do
+    apply_to_every_instance
+    before=$version
+    read_target
+    if [[ $version == "$before" ]]; then answer_and_exit; fi
+    log "the target moved from $before to $version: starting over"
+  done
+  fail_host TargetKeepsChanging "the target moved $ROUNDS times, last to $version"
+}
+
+# ---- What the command asks for ----
+
+check_parameters() {
+  [[ $rotation =~ ^[a-z][a-z0-9-]{0,31}$ ]] || { rotation=unknown; refuse_parameter rotation; }
+  [[ $host =~ ^m?i-[0-9a-f]+$ ]] || refuse_parameter AWS_SSM_INSTANCE_ID
+  [[ $secret_arn == arn:*:secretsmanager:*:*:secret:* ]] || refuse_parameter secretArn
+  [[ $hint =~ ^[A-Za-z0-9-]{32,64}$ ]] || refuse_parameter versionId
+  [[ $administrator_secret_arn == arn:*:secretsmanager:*:*:secret:* ]] || refuse_parameter administratorSecretArn
+  [[ $proof == backup || $proof == none ]] || refuse_parameter proof
+  [[ $proof_prefix =~ ^[A-Za-z0-9._-]{1,40}$ ]] || refuse_parameter proofPrefix
+  read -ra credential_urls <<<"$credentials"
+  read -ra foreign_urls <<<"$foreign_credentials"
+  read -ra endpoint_names <<<"$endpoints"
+  ((${#credential_urls[@]} >= 1 && ${#credential_urls[@]} <= 20)) || refuse_parameter credentials
+  ((${#endpoint_names[@]} >= 1)) || refuse_parameter endpoints
+}
+
+refuse_parameter() { # name
+  fail_host InvalidParameter "the parameter $1 is missing or malformed"
+}
+
+check_tools() {
+  local tool
+  for tool in aws sqlcmd flock; do
+    command -v "$tool" >/dev/null || fail_host ToolMissing "$tool is not installed"
+  done
+}
+
+# ---- What the host keeps: lock, log, marker ----
+
+# Everything that may not be writable is written once before any instance is touched.
+open_state_directory() {
+  local refused="$state_directory cannot be written: the disk is full, or it is no directory"
+  log_file=$state_directory/$rotation.log
+  marker_file=$state_directory/$rotation.marker
+  message_file=$state_directory/$rotation.message
+  mkdir -p "$state_directory" 2>/dev/null || fail_host StateNotWritable "$refused"
+  if [[ -f $log_file ]] && (($(wc -c <"$log_file") > LOG_LIMIT_BYTES)); then mv -f "$log_file" "$log_file.1"; fi
+}
+
+take_lock() {
+  exec {lock}>"$state_directory/$rotation.lock" ||
+    fail_host StateNotWritable "$state_directory/$rotation.lock cannot be opened"
+  flock -w "$patience_seconds" "$lock" ||
+    fail_host LockTimeout "another command held the lock for $patience_seconds s"
+}
+
+# The marker has one line for each instance: endpoint, version, time, and the modify dates that the credentials had
+# then. Where a credential's date is another today, somebody else altered it and the line says nothing.
+read_marker() {
+  local endpoint held rest
+  if [[ -f $marker_file ]]; then
+    while read -r endpoint held rest; do
+      if [[ ! $held =~ ^[A-Za-z0-9-]{32,64}$ ]] || ! is_listed "$endpoint" "${endpoint_names[@]}"; then continue; fi
+      marker["$endpoint"]="$held $rest"
+      # One version stands for the host: the one that lags, if any does.
+      if [[ -z $found || $held != "$hint" ]]; then found=$held; fi
+    done <"$marker_file"
+  fi
+  write_marker || fail_host StateNotWritable "$marker_file cannot be written"
+}
+
+# Written beside and renamed, so that a host that dies here has the old marker or the new one.
+write_marker() {
+  local endpoint
+  {
+    printf '# endpoint, version held, since when, modify dates of its credentials\n' || return 1
+    for endpoint in "${!marker[@]}"; do
+      printf '%s %s\n' "$endpoint" "${marker["$endpoint"]}" || return 1
+    done
+  } 2>/dev/null >"$marker_file.new" && mv -f "$marker_file.new" "$marker_file"
+}
+
+log() { # text; losing a line of the log is no reason to stop
+  local line
+  line="$(date -u +%Y-%m-%dT%H:%M:%SZ) $rotation ${version:-?} $(without_secrets "$1")"
+  printf '%s\n' "$line" >&2
+  if [[ -d $state_directory ]]; then printf '%s\n' "$line" 2>/dev/null >>"${log_file:-/dev/null}"; fi
+}
+
+# ---- The target and the secrets ----
+
+# Reads a version's value into fetched_version and fetched_value. The value stays in this shell's memory; only the
+# CLI's complaint goes through a file, since a pipe would need a second call to tell them apart.
+fetch_secret() { # arn, then which version
+  local arn=$1 region answer
+  shift
+  IFS=: read -r _ _ _ region _ <<<"$arn"
+  fetch_error=''
+  if ! answer=$(aws secretsmanager get-secret-value --region "$region" --secret-id "$arn" "$@" \
+    --query '[VersionId,SecretString]' --output text 2>"$message_file"); then
+    fetch_error=$(tail -n 1 "$message_file")
+    return 1
+  fi
+  fetched_version=${answer%%$'\t'*}
+  fetched_value=${answer#*$'\t'}
+}
+
+# The target is the version labelled AWSPENDING if there is one, else AWSCURRENT. A label without a version, and a
+# version that RotateSecret left empty, both answer ResourceNotFoundException (FACTS D).
+read_target() { # sets version and target_value
+  local label
+  for label in AWSPENDING AWSCURRENT; do
+    if fetch_secret "$secret_arn" --version-stage "$label"; then
+      version=$fetched_version target_value=$fetched_value
+      return
+    fi
+    [[ $fetch_error == *"(ResourceNotFoundException)"* ]] || break
+  done
+  fail_host SecretNotReadable "$fetch_error"
+}
+
+# Secrets Manager is eventually consistent: the host that was asked first may still see the labels of before.
+await_hinted_target() {
+  local deadline=$((SECONDS + patience_seconds))
+  while read_target && [[ $version != "$hint" ]]; do
+    ((SECONDS < deadline)) ||
+      fail_host VersionNotVisibleYet "the target here is $version, not $hint"
+    sleep 1
+  done
+}
+
+# The value is AKID:SECRET, as the published solution stores it, or a JSON object.
+read_access_key() { # value; sets access_key_id and secret_access_key
+  local value=$1
+  access_key_id='' secret_access_key=''
+  if [[ $value =~ ^[[:space:]]*\{ ]]; then
+    parse_flat_object "$value" || return 1
+    access_key_id=${members[accessKeyId]-${members[AccessKeyId]-}}
+    secret_access_key=${members[secretAccessKey]-${members[SecretAccessKey]-}}
+  elif [[ $value == *:* ]]; then
+    access_key_id=${value%%:*}
+    secret_access_key=${value#*:}
+  fi
+  # SQL Server splits SECRET at the colon, so neither part may hold one (FACTS B).
+  local printable_without_colon='^[!-9;-~]+$'
+  [[ $access_key_id =~ ^[A-Za-z0-9_]{16,128}$ && $secret_access_key =~ $printable_without_colon ]]
+}
+
+read_administrator() {
+  fetch_secret "$administrator_secret_arn" --version-stage AWSCURRENT ||
+    fail_host SecretNotReadable "administrator: $fetch_error"
+  parse_flat_object "$fetched_value" && administrator=${members[username]-} administrator_password=${members[password]-}
+  [[ -n ${administrator-} && -n ${administrator_password-} ]] ||
+    fail_host SecretValueInvalid "the administrator's secret is no JSON object with username and password"
+  # -b: an SQL error is an exit code. -x: a password may hold $(…). -N: encrypted whatever the driver's default is.
+  # /dev/stdin and not bare stdin, which would print prompts.
+  sqlcmd_options=(-b -x -r 1 -h -1 -W -w 4096 -l 8 -t 120 -N -i /dev/stdin)
+  if [[ $trust_server_certificate == true ]]; then sqlcmd_options+=(-C); fi
+}
+
+# ---- Every instance ----
+
+apply_to_every_instance() {
+  proved=0 nothing_to_hold=0 failed=0 failures=() blocking=() signed_call=''
+  read_access_key "$target_value" || fail_host SecretValueInvalid "version $version holds no access key"
+  touched=true
+  local endpoint
+  for endpoint in "${endpoint_names[@]}"; do apply_to_instance; done
+}
+
+# One instance's failure is recorded and the next instance is looked at.
+apply_to_instance() {
+  look_at_instance || return
+  list_credentials || return
+  report_blocking
+  drop_leftovers || return
+  refuse_unfit_credentials || return
+  if holds_target_already; then
+    record_proof "already held"
+    return
+  fi
+  local held
+  held=$(version_held)
+  prove_before_altering "$held" || return
+  replace_every_credential "$held" || return
+  record_proof "altered"
+}
+
+record_proof() { # how
+  list_credentials || return
+  marker["$endpoint"]="$version $(date -u +%Y-%m-%dT%H:%M:%SZ) $modify_dates"
+  write_marker || { fail_instance StateNotWritable "$marker_file cannot be written"; return; }
+  ((proved += 1))
+  log "$endpoint: proved, $1"
+}
+
+# Looks whether there is an instance that can hold an S3 credential: 16.x and later, by number, and not Express
+# (FACTS B). Only the default endpoint may be absent, and only where SQL Server is not installed: an instance that is
+# installed and stopped holds a credential that nobody proved.
+look_at_instance() {
+  local major edition may_alter
+  if ! run_sql "SELECT N'~instance~' + PARSENAME(CONVERT(nvarchar(128), SERVERPROPERTY(N'ProductVersion')), 4) + N'~' +
+  CONVERT(nvarchar(10), SERVERPROPERTY(N'EngineEdition')) + N'~' +
+  CONVERT(nvarchar(10), HAS_PERMS_BY_NAME(NULL, NULL, N'ALTER ANY CREDENTIAL'));"; then
+    name_sql_failure ConnectFailed
+    if [[ $sql_failure == ConnectFailed && $endpoint == localhost && ! -e $sql_server_program ]]; then
+      log "$endpoint: no SQL Server"
+    else
+      fail_instance "$sql_failure" "$sql_output"
+    fi
+    return 1
+  fi
+  [[ $sql_output =~ ~instance~([0-9]+)~([0-9]+)~([01]) ]] ||
+    { fail_instance ConnectFailed "no answer of SQL Server: $sql_output"; return 1; }
+  major=${BASH_REMATCH[1]} edition=${BASH_REMATCH[2]} may_alter=${BASH_REMATCH[3]}
+  if ((major < 16 || edition == 4)); then
+    ((nothing_to_hold += 1))
+    log "$endpoint: version $major, engine edition $edition: nothing to hold"
+    return 1
+  fi
+  # Without this right sys.credentials looks empty, and every credential would seem to be missing.
+  [[ $may_alter == 1 ]] ||
+    { fail_instance AlterNotPermitted "$administrator lacks ALTER ANY CREDENTIAL"; return 1; }
+}
+
+# Reads the S3 credentials into credential_kinds (lower-case name: s3 or other) and credential_names.
+list_credentials() {
+  local line kind modified name url
+  local -A modified_of=()
+  credential_names=() modify_dates=''
+  declare -gA credential_kinds=()
+  if ! run_sql "SELECT N'~credential~' + CONVERT(nvarchar(33), modify_date, 126) + N'~' +
+  CASE WHEN credential_identity = N'S3 Access Key' THEN N's3' ELSE N'other' END + N'~' + name
+FROM sys.credentials WHERE LOWER(name) LIKE N's3://%' ORDER BY name;"; then
+    name_sql_failure ConnectFailed
+    fail_instance "$sql_failure" "$sql_output"
+    return 1
+  fi
+  while IFS= read -r line; do
+    [[ $line == *~credential~* ]] || continue
+    IFS='~' read -r modified kind name <<<"${line#*~credential~}"
+    credential_names+=("$name")
+    credential_kinds["${name,,}"]=$kind
+    modified_of["${name,,}"]=$modified
+  done <<<"$sql_output"
+  for url in "${credential_urls[@]}"; do modify_dates+=${modified_of["${url,,}"]-none}+; done
+}
+
+# Our own temporary credentials, left by a command that was killed, or copied with an image from another host.
+drop_leftovers() {
+  local name url
+  for name in "${credential_names[@]}"; do
+    for url in "${credential_urls[@]}"; do
+      [[ ${name,,} == "${url,,}/${proof_prefix,,}/"* ]] || continue
+      run_sql "DROP CREDENTIAL $(quoted_name "$name");" && continue
+      name_sql_failure AlterFailed
+      fail_instance "$sql_failure" "$sql_output"
+      return 1
+    done
+  done
+}
+
+refuse_unfit_credentials() {
+  local url
+  for url in "${credential_urls[@]}"; do
+    case ${credential_kinds["${url,,}"]-missing} in
+      s3) ;;
+      missing)
+        [[ $create_missing == true ]] || { fail_instance CredentialMissing "there is no credential $url"; return 1; } ;;
+      *) fail_instance CredentialNotS3 "the identity of $url is not S3 Access Key"; return 1 ;;
+    esac
+  done
+}
+
+# SQL Server uses the most specific credential (FACTS B): one below ours is used in our place. And a key that we retire
+# must not be held under a name that nobody declared.
+report_blocking() {
+  local name why url
+  for name in "${credential_names[@]}"; do
+    if [[ ${credential_kinds["${name,,}"]} != s3 ]] || is_listed "$name" "${credential_urls[@]}" "${foreign_urls[@]}"; then
+      continue
+    fi
+    why=undeclared
+    for url in "${credential_urls[@]}"; do
+      [[ ${name,,} == "${url,,}/${proof_prefix,,}/"* ]] && continue 2
+      [[ ${name,,} == "${url,,}/"* ]] && why=shadows
+    done
+    log "$endpoint: the credential $name blocks retirement: $why"
+    blocking+=("{\"instance\":\"$(json_text "$endpoint")\",\"credential\":\"$(json_text "$name")\",\"why\":\"$why\"}")
+  done
+}
+
+is_listed() { # name, list…
+  local name=${1,,} listed
+  shift
+  for listed in "$@"; do
+    [[ $name == "${listed,,}" ]] && return 0
+  done
+  return 1
+}
+
+# The version that the instance holds, as far as the marker can be believed; empty where it cannot.
+version_held() {
+  local held dates
+  read -r held _ dates <<<"${marker["$endpoint"]-}"
+  if [[ -n $held && $dates == "$modify_dates" && $held != "$version" ]]; then printf '%s' "$held"; fi
+}
+
+# The marker alone is no proof, and a backup alone does not say with which key: both together are.
+holds_target_already() {
+  local held dates url
+  read -r held _ dates <<<"${marker["$endpoint"]-}"
+  [[ $held == "$version" && $dates == "$modify_dates" ]] || return 1
+  for url in "${credential_urls[@]}"; do prove_through_held "$url" || return 1; done
+}
+
+# ---- Prove, then alter, then prove again ----
+
+prove_before_altering() { # the version held, or nothing
+  local url
+  for url in "${credential_urls[@]}"; do
+    prove_through_temporary "$url" || return 1
+    # What cannot be put back is proved twice before it is replaced.
+    if [[ -z $1 ]]; then prove_through_temporary "$url" || return 1; fi
+  done
+}
+
+# CREATE, BACKUP, DROP of a credential that covers a folder of its own: the working one is not touched.
+prove_through_temporary() { # url
+  local name="$1/$proof_prefix/$host" outcome=0
+  if [[ $proof == none ]]; then
+    prove_by_signed_call || { fail_instance ProofFailed "$sql_output"; return 1; }
+    return 0
+  fi
+  if ! run_sql "CREATE CREDENTIAL $(quoted_name "$name") $(with_access_key)"; then
+    name_sql_failure AlterFailed
+    fail_instance "$sql_failure" "$sql_output"
+    return 1
+  fi
+  if ! back_up "$name/proof.bak"; then
+    outcome=1
+    name_sql_failure ProofFailed
+    fail_instance "$sql_failure" "$sql_output"
+  fi
+  # One that stays covers nobody's backups; the next command drops it.
+  run_sql "DROP CREDENTIAL $(quoted_name "$name");" || log "$endpoint: $name stays: $sql_output"
+  return "$outcome"
+}
+
+# A folder that is not below the temporary credential's name, so that only the held one covers it.
+prove_through_held() { # url
+  if [[ $proof == none ]]; then prove_by_signed_call; return; fi
+  back_up "$1/$proof_prefix/held/$host/proof.bak"
+}
+
+# With proof "none" the key is known to work from this host, and nothing is known of the bucket.
+prove_by_signed_call() { # on failure sql_output says why
+  local region
+  if [[ $signed_call == "$version" ]]; then return 0; fi
+  IFS=: read -r _ _ _ region _ <<<"$secret_arn"
+  if ! (
+    unset AWS_SESSION_TOKEN AWS_PROFILE
+    AWS_ACCESS_KEY_ID=$access_key_id AWS_SECRET_ACCESS_KEY=$secret_access_key \
+      aws sts get-caller-identity --region "$region" --query Arn --output text >/dev/null 2>"$message_file"
+  ); then
+    sql_output=$(tail -n 1 "$message_file")
+    return 1
+  fi
+  signed_call=$version
+}
+
+# model is the smallest database that every instance has. Two backups of it at a time refuse each other (Msg 3023).
+back_up() { # url
+  local options='COPY_ONLY, FORMAT' deadline=$((SECONDS + patience_seconds)) region
+  region=$(region_of "$1")
+  if [[ -n $region ]]; then options+=", BACKUP_OPTIONS = N'{\"s3\": {\"region\":\"$region\"}}'"; fi
+  until run_sql "BACKUP DATABASE [model] TO URL = N'$1' WITH $options;"; do
+    [[ $sql_output == *"Msg 3023,"* ]] && ((SECONDS < deadline)) || return 1
+    sleep 1
+  done
+}
+
+# SQL Server assumes us-east-1 unless told (FACTS B). A host name that is not AWS's needs no region.
+region_of() { # url
+  local url=${1,,}
+  if [[ $url =~ ^s3://([^/]*\.)?s3[.-](dualstack\.)?([a-z]{2}(-[a-z]+)+-[0-9]+)\.amazonaws\.com ]]; then
+    printf '%s' "${BASH_REMATCH[3]}"
+  fi
+}
+
+replace_every_credential() { # the version held, or nothing
+  local url verb
+  for url in "${credential_urls[@]}"; do
+    verb=ALTER
+    if [[ -z ${credential_kinds["${url,,}"]-} ]]; then verb=CREATE; fi
+    if ! run_sql "$verb CREDENTIAL $(quoted_name "$url") $(with_access_key)"; then
+      name_sql_failure AlterFailed
+      fail_instance "$sql_failure" "$sql_output"
+      return 1
+    fi
+    changed["$endpoint"]=1
+    prove_through_held "$url" || put_back "$url" "$verb" "$1" || return 1
+  done
+}
+
+put_back() { # url, verb that changed it, the version held before or nothing
+  local cause=$sql_output outcome=ProofFailedNotRestored
+  if [[ $2 == CREATE ]]; then
+    run_sql "DROP CREDENTIAL $(quoted_name "$1");" && outcome=ProofFailedRestored
+  elif [[ -n $3 ]] && fetch_secret "$secret_arn" --version-id "$3" && read_access_key "$fetched_value"; then
+    run_sql "ALTER CREDENTIAL $(quoted_name "$1") $(with_access_key)" && outcome=ProofFailedRestored
+  fi
+  read_access_key "$target_value"
+  fail_instance "$outcome" "$cause"
+  return 1
+}
+
+# ---- SQL ----
+
+# The statement reaches sqlcmd through a pipe from a builtin: it is in no argument, file or here-document. A statement
+# that holds the secret is one plain batch, since only then SQL Server keeps it out of its traces (FACTS B).
+run_sql() { # statement; sets sql_output
+  sql_output=$(printf '%s\nGO\n' "$1" |
+    SQLCMDPASSWORD=$administrator_password sqlcmd -S "tcp:$endpoint" -U "$administrator" "${sqlcmd_options[@]}" 2>&1)
+}
+
+with_access_key() {
+  printf "WITH IDENTITY = 'S3 Access Key', SECRET = N'%s:%s';" "$access_key_id" "${secret_access_key//\'/\'\'}"
+}
+
+quoted_name() { # name
+  printf '[%s]' "${1//]/]]}"
+}
+
+# Names what SQL Server said, by its message numbers; the client has none for what it says itself.
+name_sql_failure() { # name for anything else; sets sql_failure
+  case $sql_output in
+    *"Login failed for user"* | *"Msg 4060,"*) sql_failure=LoginFailed ;;
+    *"Msg 15247,"* | *"Msg 15151,"*) sql_failure=AlterNotPermitted ;;
+    *"Msg 262,"* | *"Msg 916,"*) sql_failure=BackupNotPermitted ;;
+    *"Msg 3023,"*) sql_failure=ModelBusy ;;
+    *"Msg "* | *"Query timeout expired"*) sql_failure=$1 ;;
+    *) sql_failure=ConnectFailed ;;
+  esac
+}
+
+# ---- The answer ----
+
+fail_instance() { # error, message
+  ((failed += 1))
+  failures+=("{\"instance\":\"$(json_text "$endpoint")\",\"error\":\"$1\",\"message\":\"$(json_text "$2")\"}")
+  log "$endpoint: $1: $2"
+}
+
+fail_host() { # error, message
+  local endpoint=''
+  fail_instance "$1" "$2"
+  print_answer
+  if [[ $1 == VersionNotVisibleYet ]]; then exit "$EXIT_NOT_VISIBLE_YET"; fi
+  if [[ $touched == true ]]; then exit "$EXIT_INSTANCE_FAILED"; fi
+  exit "$EXIT_HOST_FAILED"
+}
+
+answer_and_exit() {
+  print_answer
+  if ((failed > 0)); then exit "$EXIT_INSTANCE_FAILED"; fi
+  exit "$EXIT_PROVED"
+}
+
+# SSM keeps 2,500 characters of an output in lists (FACTS C): counts always, names as many as fit.
+print_answer() {
+  # A signal from here on would print a second object.
+  trap '' TERM INT HUP
+  local head="{\"rotation\":\"$rotation\"" named_failures='' named_blocking='' item room
+  [[ -n $version ]] && head+=",\"version\":\"$version\""
+  [[ -n $found ]] && head+=",\"found\":\"$found\""
+  head+=",\"proved\":$proved,\"changed\":${#changed[@]},\"nothingToHold\":$nothing_to_hold,\"failed\":$failed"
+  room=$((ANSWER_LIMIT_BYTES - ${#head} - 32))
+  for item in "${failures[@]}"; do
+    ((room -= ${#item} + 1))
+    ((room < 0)) && break
+    named_failures+=${named_failures:+,}$item
+  done
+  for item in "${blocking[@]}"; do
+    ((room -= ${#item} + 1))
+    ((room < 0)) && break
+    named_blocking+=${named_blocking:+,}$item
+  done
+  printf '%s,"failures":[%s],"blocking":[%s]}\n' "$head" "$named_failures" "$named_blocking"
+}
+
+# No message of a tool is passed on before the secret values were taken out of it.
+without_secrets() { # text
+  local text=$1 value
+  for value in "$secret_access_key" "${secret_access_key//\'/\'\'}" "${administrator_password-}"; do
+    if [[ -n $value ]]; then text=${text//"$value"/***}; fi
+  done
+  printf '%s' "${text//[^ -~]/ }"
+}
+
+json_text() { # text, shortened
+  local text
+  text=$(without_secrets "$1")
+  text=${text:0:MESSAGE_LIMIT_BYTES}
+  text=${text//\\/\\\\}
+  printf '%s' "${text//\"/\\\"}"
+}
+
+# ---- JSON in, without a tool that a database host may lack ----
+
+# Reads a flat object's strings into members; other scalars are passed over, a nested value is refused.
+parse_flat_object() { # text
+  local string='"(([^"\\]|\\.)*)"' rest name value end
+  local member="^[[:space:]]*${string}[[:space:]]*:[[:space:]]*(${string}|[-+.A-Za-z0-9]+)[[:space:]]*([,}])(.*)\$"
+  declare -gA members=()
+  [[ $1 =~ ^[[:space:]]*\{(.*)$ ]] || return 1
+  rest=${BASH_REMATCH[1]}
+  while [[ $rest =~ $member ]]; do
+    name=${BASH_REMATCH[1]} value=${BASH_REMATCH[3]} end=${BASH_REMATCH[6]} rest=${BASH_REMATCH[7]}
+    if [[ $value == \"* && -n $name ]]; then
+      unescape "${value:1:${#value}-2}" || return 1
+      members["$name"]=$unescaped
+    fi
+    if [[ $end == '}' ]]; then [[ $rest =~ ^[[:space:]]*$ ]]; return; fi
+  done
+  return 1
+}
+
+unescape() { # the inside of a JSON string; sets unescaped
+  local rest=$1 code
+  unescaped=''
+  while [[ $rest == *\\* ]]; do
+    unescaped+=${rest%%\\*}
+    rest=${rest#*\\}
+    case $rest in
+      [\"\\/]*) unescaped+=${rest:0:1} ;;
+      b*) unescaped+=$'\b' ;;
+      f*) unescaped+=$'\f' ;;
+      n*) unescaped+=$'\n' ;;
+      r*) unescaped+=$'\r' ;;
+      t*) unescaped+=$'\t' ;;
+      u[0-9A-Fa-f][0-9A-Fa-f][0-9A-Fa-f][0-9A-Fa-f]*)
+        code=$((16#${rest:1:4}))
+        rest=${rest:4}
+        # A character beyond the first 65,536 comes as two halves.
+        if ((code >= 0xD800 && code <= 0xDBFF)) && [[ ${rest:1} =~ ^\\u([Dd][C-Fc-f][0-9A-Fa-f]{2}) ]]; then
+          code=$((0x10000 + ((code - 0xD800) << 10) + (16#${BASH_REMATCH[1]} - 0xDC00)))
+          rest=${rest:6}
+        fi
+        append_utf8 "$code" ;;
+      *) return 1 ;;
+    esac
+    rest=${rest:1}
+  done
+  unescaped+=$rest
+}
+
+# By hand, because printf's \u obeys the locale and a host's locale is anybody's.
+append_utf8() { # code point; appends to unescaped
+  local bytes octets
+  if (($1 < 0x80)); then
+    bytes=("$1")
+  elif (($1 < 0x800)); then
+    bytes=($((0xC0 | $1 >> 6)) $((0x80 | $1 & 0x3F)))
+  elif (($1 < 0x10000)); then
+    bytes=($((0xE0 | $1 >> 12)) $((0x80 | $1 >> 6 & 0x3F)) $((0x80 | $1 & 0x3F)))
+  else
+    bytes=($((0xF0 | $1 >> 18)) $((0x80 | $1 >> 12 & 0x3F)) $((0x80 | $1 >> 6 & 0x3F)) $((0x80 | $1 & 0x3F)))
+  fi
+  printf -v octets '\\x%02x' "${bytes[@]}"
+  printf -v octets '%b' "$octets"
+  unescaped+=$octets
+}
+
+main

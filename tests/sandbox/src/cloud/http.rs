@@ -1,0 +1,168 @@
+//! Requests as the SDKs and the CLI send them, and answers as they parse them.
+//!
+//! The SigV4 Authorization header says who asks, which region's endpoint is meant and which service; so one address
+//! serves every service in every region.
+
+use serde_json::{Value, json};
+
+use super::signature::{self, Scope};
+use super::wire::{Spelling, escape, parse_form, with_ec2_names, xml_members};
+use super::{Call, Caller, Cloud, Service, ServiceError};
+
+/// What became of a request.
+#[derive(Debug)]
+pub enum HttpOutcome {
+    /// An answer, well or badly.
+    Response(http::Response<Vec<u8>>),
+    /// The connection dropped with no answer; the call may have taken effect.
+    Dropped,
+}
+
+/// One request, understood.
+struct Understood {
+    call: Call,
+    request_id: String,
+}
+
+impl Cloud {
+    /// One HTTP request as an SDK sends it.
+    pub fn handle_http(&self, request: http::Request<Vec<u8>>) -> HttpOutcome {
+        let understood = match self.understand(&request) {
+            Ok(understood) => understood,
+            Err((service, error)) => return HttpOutcome::Response(refusal(service, &error, "unread")),
+        };
+        let (service, action) = (understood.call.service, understood.call.action.clone());
+        match self.perform(understood.call) {
+            Some(Ok(answer)) => HttpOutcome::Response(success(service, &action, &answer, &understood.request_id)),
+            Some(Err(error)) => HttpOutcome::Response(refusal(service, &error, &understood.request_id)),
+            None => HttpOutcome::Dropped,
+        }
+    }
+
+    /// The same for callers inside the sandbox, which need no XML.
+    pub(super) fn handle_parsed(&self, request: &http::Request<Vec<u8>>) -> Result<Value, ServiceError> {
+        let understood = self.understand(request).map_err(|(_, error)| error)?;
+        self.perform(understood.call).unwrap_or_else(|| Err(ServiceError::connection_dropped()))
+    }
+
+    fn understand(&self, request: &http::Request<Vec<u8>>) -> Result<Understood, (Service, ServiceError)> {
+        let scope = Scope::of(request).ok_or_else(|| {
+            let message = "the request has no SigV4 Authorization header for a service of the local AWS";
+            (Service::Sts, ServiceError::new(403, "MissingAuthenticationToken", message))
+        })?;
+        let (action, input) = operation(request, scope.service).map_err(|error| (scope.service, error))?;
+        let mut state = self.state();
+        let (caller, signature_matches) = match state.sessions.get(&scope.access_key_id) {
+            Some(session) => (session.caller.clone(), true),
+            None => {
+                let key = state.keys.get(&scope.access_key_id);
+                let matches = key.is_some_and(|key| signature::matches(request, &scope, key.secret.expose()));
+                (Caller::access_key(&scope.access_key_id), matches)
+            }
+        };
+        let request_id = state.identifiers.uuid();
+        let call = Call { caller, region: scope.region, service: scope.service, action, input, signature_matches };
+        Ok(Understood { call, request_id })
+    }
+}
+
+/// The action and its input, by the service's protocol.
+fn operation(request: &http::Request<Vec<u8>>, service: Service) -> Result<(String, Value), ServiceError> {
+    let malformed = |message: String| ServiceError::new(400, "SerializationException", message);
+    match service {
+        Service::SecretsManager | Service::Ssm | Service::States => {
+            let target = request.headers().get("x-amz-target").and_then(|target| target.to_str().ok());
+            let action = target.and_then(|target| target.rsplit('.').next()).unwrap_or_default().to_owned();
+            let body: &[u8] = if request.body().is_empty() { b"{}" } else { request.body() };
+            let input =
+                serde_json::from_slice(body).map_err(|error| malformed(format!("the body is no JSON: {error}")))?;
+            Ok((action, input))
+        }
+        Service::Iam | Service::Sts | Service::Sns => Ok(parse_form(request.body())),
+        Service::Ec2 => {
+            let (action, input) = parse_form(request.body());
+            Ok((action, with_ec2_names(input)))
+        }
+        Service::S3 => put_object(request).ok_or_else(|| malformed("only PutObject is served".to_owned())),
+    }
+}
+
+/// `PUT /key` at `bucket.s3.region…`, or `PUT /bucket/key` at any other host.
+fn put_object(request: &http::Request<Vec<u8>>) -> Option<(String, Value)> {
+    if request.method() != http::Method::PUT {
+        return None;
+    }
+    let header = || request.headers().get("host").and_then(|host| host.to_str().ok());
+    let host = request.uri().host().or_else(header).unwrap_or_default();
+    let path = request.uri().path().trim_start_matches('/');
+    let (bucket, key) = match host.split_once(".s3.") {
+        Some((bucket, _)) => (bucket, path),
+        None => path.split_once('/')?,
+    };
+    Some(("PutObject".to_owned(), json!({ "Bucket": bucket, "Key": key })))
+}
+
+fn response(status: u16, content_type: &str, request_id: &str, body: String) -> http::Response<Vec<u8>> {
+    let built = http::Response::builder()
+        .status(status)
+        .header("content-type", content_type)
+        .header("x-amzn-requestid", request_id)
+        .body(body.into_bytes());
+    built.unwrap_or_else(|_| http::Response::new(Vec::new()))
+}
+
+fn success(service: Service, action: &str, answer: &Value, id: &str) -> http::Response<Vec<u8>> {
+    match service {
+        Service::SecretsManager | Service::Ssm => response(200, "application/x-amz-json-1.1", id, answer.to_string()),
+        Service::States => response(200, "application/x-amz-json-1.0", id, answer.to_string()),
+        Service::Iam | Service::Sts | Service::Sns => {
+            let members = xml_members(answer, Spelling::Query);
+            let name = service.name();
+            let body = format!(
+                "<{action}Response xmlns=\"https://{name}.amazonaws.com/doc/\"><{action}Result>{members}</{action}Result>\
+                 <ResponseMetadata><RequestId>{id}</RequestId></ResponseMetadata></{action}Response>"
+            );
+            response(200, "text/xml", id, body)
+        }
+        Service::Ec2 => {
+            let members = xml_members(answer, Spelling::Ec2);
+            let body = format!(
+                "<{action}Response xmlns=\"http://ec2.amazonaws.com/doc/2016-11-15/\"><requestId>{id}</requestId>\
+                 {members}</{action}Response>"
+            );
+            response(200, "text/xml;charset=UTF-8", id, body)
+        }
+        Service::S3 => response(200, "application/xml", id, String::new()),
+    }
+}
+
+fn refusal(service: Service, error: &ServiceError, id: &str) -> http::Response<Vec<u8>> {
+    let (code, message) = (escape(&error.code), escape(&error.message));
+    match service {
+        Service::SecretsManager | Service::Ssm | Service::States => {
+            let version = if service == Service::States { "1.0" } else { "1.1" };
+            let body = json!({ "__type": error.code, "message": error.message });
+            response(error.status, &format!("application/x-amz-json-{version}"), id, body.to_string())
+        }
+        Service::Iam | Service::Sts | Service::Sns => {
+            let kind = if error.status < 500 { "Sender" } else { "Receiver" };
+            let body = format!(
+                "<ErrorResponse><Error><Type>{kind}</Type><Code>{code}</Code><Message>{message}</Message></Error>\
+                 <RequestId>{id}</RequestId></ErrorResponse>"
+            );
+            response(error.status, "text/xml", id, body)
+        }
+        Service::Ec2 => {
+            let body = format!(
+                "<Response><Errors><Error><Code>{code}</Code><Message>{message}</Message></Error></Errors>\
+                 <RequestID>{id}</RequestID></Response>"
+            );
+            response(error.status, "text/xml;charset=UTF-8", id, body)
+        }
+        Service::S3 => {
+            let body =
+                format!("<Error><Code>{code}</Code><Message>{message}</Message><RequestId>{id}</RequestId></Error>");
+            response(error.status, "application/xml", id, body)
+        }
+    }
+}

@@ -1,0 +1,110 @@
+//! All that is so in this AWS, behind one lock, and the way of a call to its service.
+
+use std::collections::BTreeMap;
+use std::fmt;
+
+use serde_json::Value;
+
+use super::caller::Session;
+use super::ec2::Instance;
+use super::event::Event;
+use super::faults::Faults;
+use super::iam::{AccessKey, User};
+use super::random::Identifiers;
+use super::request::Turn;
+use super::s3::Buckets;
+use super::secretsmanager::Secret;
+use super::sns::Topics;
+use super::ssm::{Command, Document};
+use super::states::Executions;
+use super::visibility::Visibility;
+use super::{Service, ServiceError, ec2, iam, s3, secretsmanager, sns, ssm, states, sts};
+
+/// A value that must never be printed.
+#[derive(Clone, PartialEq, Eq)]
+pub(super) struct SecretText(String);
+
+impl SecretText {
+    pub(super) fn new(text: &str) -> SecretText {
+        SecretText(text.to_owned())
+    }
+
+    pub(super) fn expose(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Debug for SecretText {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str("SecretText(redacted)")
+    }
+}
+
+/// Where something is: account, region and name.
+pub(super) type Place = (String, String, String);
+
+/// Everything, in maps by AWS's own ids.
+pub(super) struct State {
+    pub(super) home_account: String,
+    pub(super) home_region: String,
+    /// Roles that may be assumed, by ARN.
+    pub(super) roles: Vec<String>,
+    pub(super) users: BTreeMap<(String, String), User>,
+    pub(super) keys: BTreeMap<String, AccessKey>,
+    pub(super) secrets: BTreeMap<String, Secret>,
+    pub(super) instances: BTreeMap<String, Instance>,
+    pub(super) documents: BTreeMap<Place, Document>,
+    pub(super) commands: Vec<Command>,
+    pub(super) executions: Executions,
+    pub(super) topics: Topics,
+    pub(super) buckets: Buckets,
+    pub(super) sessions: BTreeMap<String, Session>,
+    pub(super) denials: Vec<(String, String)>,
+    pub(super) faults: Faults,
+    pub(super) visibility: Visibility,
+    /// Both ends of a rotation's labels are legal (FACTS D, the rule marked [D]).
+    pub(super) promotion_takes_pending_off: bool,
+    pub(super) identifiers: Identifiers,
+    pub(super) journal: Vec<Event>,
+}
+
+impl State {
+    pub(super) fn new(account: &str, home_region: &str) -> State {
+        State {
+            home_account: account.to_owned(),
+            home_region: home_region.to_owned(),
+            roles: Vec::new(),
+            users: BTreeMap::new(),
+            keys: BTreeMap::new(),
+            secrets: BTreeMap::new(),
+            instances: BTreeMap::new(),
+            documents: BTreeMap::new(),
+            commands: Vec::new(),
+            executions: Executions::new(),
+            topics: Topics::default(),
+            buckets: Buckets::default(),
+            sessions: BTreeMap::new(),
+            denials: Vec::new(),
+            faults: Faults::default(),
+            visibility: Visibility::immediate(),
+            promotion_takes_pending_off: false,
+            identifiers: Identifiers::starting_from(0x5eed),
+            journal: Vec::new(),
+        }
+    }
+
+    /// Serves one call: first who may, then the service.
+    pub(super) fn answer(&mut self, turn: &mut Turn<'_>) -> Result<Value, ServiceError> {
+        self.authorize(turn)?;
+        match turn.service {
+            Service::SecretsManager => secretsmanager::answer(self, turn),
+            Service::Iam => iam::answer(self, turn),
+            Service::Sts => sts::answer(self, turn),
+            Service::Ec2 => ec2::answer(self, turn),
+            Service::Ssm => ssm::answer(self, turn),
+            Service::States => states::answer(self, turn),
+            Service::Sns => sns::answer(self, turn),
+            Service::S3 => s3::answer(self, turn),
+        }
+    }
+}

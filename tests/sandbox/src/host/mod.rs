@@ -1,0 +1,345 @@
+//! Hosts that really run the document's script: a SQL Server host is a folder, a few instances and an SSM agent.
+//!
+//! The script is the real one, under bash, with `sqlcmd` and the AWS CLI replaced by a stand-in that asks this module.
+//! What an instance holds is kept in [`SqlServer`]; what it backs up is signed with the key that it holds.
+//!
+//! Read in this order: [`document`] (how a document is built), [`agent`] (how SSM runs it), [`sql_server`] and [`tsql`]
+//! (what an instance does), [`sqlcmd`] and [`aws_cli`] (the tools), [`fleet`] (all hosts of a cloud).
+
+#![allow(clippy::expect_used, reason = "a poisoned mutex means that a test has failed already")]
+
+pub mod agent;
+pub mod aws_cli;
+pub mod document;
+pub mod event;
+pub mod fleet;
+pub mod protocol;
+pub mod s3_url;
+mod service;
+pub mod sql_server;
+pub mod sqlcmd;
+#[cfg(test)]
+mod tests;
+pub mod tsql;
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::io;
+use std::os::unix::fs::{PermissionsExt, symlink};
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, MutexGuard};
+use std::time::Duration;
+
+use serde_json::Value;
+use tokio::net::TcpListener;
+
+pub use agent::{Agent, Platform, StepResult, StepStatus};
+pub use event::{HeldKey, HostEvent, HostHappening};
+pub use sql_server::{BackupObject, Credential, Login, SqlServer, SqlServerFaults};
+
+use crate::clock::Clock;
+
+/// The stand-in for sqlcmd and the AWS CLI, built by build.rs.
+const STANDIN: &str = env!("SANDBOX_STANDIN");
+
+/// The part of AWS that a host itself calls.
+pub trait HostCloud: Send + Sync {
+    /// GetSecretValue with the instance's role.
+    ///
+    /// # Errors
+    /// The service's error.
+    fn secret_value(&self, instance_id: &str, region: &str, input: Value) -> Result<Value, CloudError>;
+
+    /// GetCallerIdentity, signed with a user's key.
+    ///
+    /// # Errors
+    /// The service's error.
+    fn caller_identity(&self, region: &str, access_key_id: &str, secret: &str) -> Result<Value, CloudError>;
+
+    /// PutObject, signed with the key that a credential holds.
+    ///
+    /// # Errors
+    /// S3's error.
+    fn put_object(&self, object: BackupObject<'_>) -> Result<(), CloudError>;
+}
+
+/// An error of a service, as a tool on a host sees it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CloudError {
+    /// The code.
+    pub code: String,
+    /// The message.
+    pub message: String,
+}
+
+impl CloudError {
+    /// An error with a code and a message.
+    pub fn new(code: &str, message: &str) -> CloudError {
+        CloudError { code: code.to_owned(), message: message.to_owned() }
+    }
+}
+
+/// What a host is made of.
+#[derive(Clone, Debug, Default)]
+pub struct HostSetUp {
+    /// The EC2 instance.
+    pub instance_id: String,
+    /// Its region.
+    pub region: String,
+    /// Its operating system.
+    pub platform: Platform,
+    /// Its SSM agent.
+    pub agent: Agent,
+    /// Its SQL Server instances by endpoint, `host` or `host,port`.
+    pub sql_servers: Vec<(String, SqlServer)>,
+    /// What goes wrong.
+    pub faults: HostFaults,
+}
+
+/// What goes wrong on a host as a whole; what goes wrong on one instance is [`SqlServerFaults`].
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct HostFaults {
+    /// Simulated time that every script takes.
+    pub slow: Duration,
+    /// Said with exit code 0 in place of running the script.
+    pub lie: Option<String>,
+    /// Nothing can be written to the state directory.
+    pub disk_full: bool,
+    /// Programs that are not installed.
+    pub missing_tools: Vec<String>,
+    /// Statements that begin so never come back, as a hanging backup does; the script dies at its time-out.
+    pub hanging_statement: Option<String>,
+}
+
+/// A command that SSM hands to a host.
+#[derive(Clone, Debug)]
+pub struct HostCommand {
+    /// The command.
+    pub command_id: String,
+    /// The document's content.
+    pub document: Value,
+    /// The parameters as given.
+    pub parameters: BTreeMap<String, String>,
+}
+
+/// One start of a stand-in, kept so that a test can look for secrets where other users of a host can see them.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Process {
+    /// The program.
+    pub program: String,
+    /// Its arguments, which anyone on the host can read.
+    pub arguments: Vec<String>,
+    /// The names of its variables.
+    pub environment_names: Vec<String>,
+}
+
+/// One host.
+pub struct Host {
+    instance_id: String,
+    region: String,
+    platform: Platform,
+    agent: Agent,
+    root: PathBuf,
+    clock: Clock,
+    cloud: Arc<dyn HostCloud>,
+    state: Mutex<HostState>,
+}
+
+#[derive(Default)]
+struct HostState {
+    sql_servers: BTreeMap<Endpoint, SqlServer>,
+    faults: HostFaults,
+    processes: Vec<Process>,
+    observers: Vec<event::HostObserver>,
+}
+
+/// A host name in lower case and a port.
+type Endpoint = (String, u16);
+
+impl Host {
+    /// Makes a host in a folder of its own below `folder`.
+    ///
+    /// # Errors
+    /// When the folder cannot be written.
+    pub fn new(set_up: HostSetUp, clock: Clock, cloud: Arc<dyn HostCloud>, folder: &Path) -> io::Result<Arc<Host>> {
+        let root = folder.join(&set_up.instance_id);
+        for part in ["bin", "state", "orchestration"] {
+            fs::create_dir_all(root.join(part))?;
+        }
+        fs::set_permissions(root.join("state"), fs::Permissions::from_mode(0o700))?;
+        let sql_servers = set_up.sql_servers.into_iter().map(|(name, server)| (endpoint(&name), server)).collect();
+        let state = HostState { sql_servers, faults: set_up.faults, ..HostState::default() };
+        Ok(Arc::new(Host {
+            instance_id: set_up.instance_id,
+            region: set_up.region,
+            platform: set_up.platform,
+            agent: set_up.agent,
+            root,
+            clock,
+            cloud,
+            state: Mutex::new(state),
+        }))
+    }
+
+    /// The EC2 instance's id.
+    pub fn instance_id(&self) -> &str {
+        &self.instance_id
+    }
+
+    /// The host's folder: its state directory, and what the agent left on the disk.
+    pub fn root(&self) -> &Path {
+        &self.root
+    }
+
+    /// Runs a command as the agent does.
+    pub async fn run(self: &Arc<Host>, command: &HostCommand) -> Vec<StepResult> {
+        self.tell(HostHappening::CommandStarted { command_id: command.command_id.clone() });
+        let lie = self.lock().faults.lie.clone();
+        let results = match lie {
+            Some(lie) => vec![lying(&lie)],
+            None => self.run_document(command).await.unwrap_or_else(|error| vec![broken(&error)]),
+        };
+        let succeeded = agent::succeeded(&results);
+        self.tell(HostHappening::CommandEnded { command_id: command.command_id.clone(), succeeded });
+        results
+    }
+
+    async fn run_document(self: &Arc<Host>, command: &HostCommand) -> io::Result<Vec<StepResult>> {
+        self.furnish(command)?;
+        let listener = TcpListener::bind(("127.0.0.1", 0)).await?;
+        let address = listener.local_addr()?;
+        let service = tokio::spawn(service::serve(Arc::clone(self), listener));
+        let machine = agent::Machine {
+            agent: self.agent,
+            platform: self.platform,
+            instance_id: self.instance_id.clone(),
+            region: self.region.clone(),
+            command_id: command.command_id.clone(),
+            folder: self.root.join("orchestration").join(&command.command_id),
+            variables: self.variables(&address.to_string()),
+            real_time_limit: self.real_time_limit(),
+            slow: self.lock().faults.slow,
+            clock: self.clock.clone(),
+        };
+        let results = agent::run_document(&command.document, &command.parameters, &machine).await;
+        service.abort();
+        Ok(results)
+    }
+
+    /// A hanging statement is waited for briefly; everything else ends by itself in a fraction of this.
+    fn real_time_limit(&self) -> Duration {
+        if self.lock().faults.hanging_statement.is_some() { Duration::from_secs(2) } else { Duration::from_secs(120) }
+    }
+
+    /// All that a script finds in its environment.
+    fn variables(&self, address: &str) -> Vec<(String, String)> {
+        let root = self.root.display();
+        let path = format!("{root}/bin:/usr/bin:/bin");
+        [
+            ("PATH", path),
+            ("HOME", "/root".to_owned()),
+            ("SANDBOX_HOST_ADDRESS", address.to_owned()),
+            ("CREDENTIAL_ROTATION_STATE_DIRECTORY", format!("{root}/state")),
+            ("CREDENTIAL_ROTATION_SQL_SERVER_PROGRAM", format!("{root}/sqlservr")),
+            // A script that waits does so in real time, while simulated time stands still: it would wait in vain.
+            ("CREDENTIAL_ROTATION_PATIENCE", "0".to_owned()),
+        ]
+        .map(|(name, value)| (name.to_owned(), value))
+        .to_vec()
+    }
+
+    /// Puts the tools, the mark of an installed SQL Server and a full disk in their places, as they are now.
+    fn furnish(&self, command: &HostCommand) -> io::Result<()> {
+        let (faults, installed) = {
+            let state = self.lock();
+            (state.faults.clone(), state.sql_servers.keys().any(|(host, port)| host == "localhost" && *port == 1433))
+        };
+        for tool in ["aws", "sqlcmd"] {
+            let missing = faults.missing_tools.iter().any(|missing| missing == tool);
+            place(&self.root.join("bin").join(tool), (!missing).then_some(Path::new(STANDIN)))?;
+        }
+        place(&self.root.join("sqlservr"), installed.then_some(Path::new(STANDIN)))?;
+        // Whatever is written to /dev/full fails as on a full disk; the script writes every marker to this name first.
+        let rotation = command.parameters.get("rotation").map(String::as_str).unwrap_or_default();
+        let marker = self.root.join("state").join(format!("{rotation}.marker.new"));
+        place(&marker, faults.disk_full.then_some(Path::new("/dev/full")))
+    }
+
+    /// Changes what goes wrong from now on.
+    pub fn set_faults(&self, change: impl FnOnce(&mut HostFaults)) {
+        change(&mut self.lock().faults);
+    }
+
+    /// Looks at an instance, or changes it as a person would; `None` where nothing listens at the endpoint.
+    pub fn with_sql_server<T>(&self, at: &str, work: impl FnOnce(&mut SqlServer) -> T) -> Option<T> {
+        self.lock().sql_servers.get_mut(&endpoint(at)).map(work)
+    }
+
+    fn is_slow(&self) -> bool {
+        !self.lock().faults.slow.is_zero()
+    }
+
+    /// Every start of a tool so far.
+    pub fn processes(&self) -> Vec<Process> {
+        self.lock().processes.clone()
+    }
+
+    /// Every file that the host has now, but for its tools.
+    ///
+    /// # Errors
+    /// When the folder cannot be read.
+    pub fn files(&self) -> io::Result<Vec<PathBuf>> {
+        let mut files = Vec::new();
+        let mut folders = vec![self.root.join("state"), self.root.join("orchestration")];
+        while let Some(folder) = folders.pop() {
+            for entry in fs::read_dir(folder)? {
+                let entry = entry?;
+                let kind = entry.file_type()?;
+                // Not the link to /dev/full, which never ends.
+                if kind.is_dir() {
+                    folders.push(entry.path())
+                } else if kind.is_file() {
+                    files.push(entry.path())
+                }
+            }
+        }
+        Ok(files)
+    }
+
+    fn lock(&self) -> MutexGuard<'_, HostState> {
+        self.state.lock().expect("no host's holder has failed")
+    }
+}
+
+/// `host` or `host,port`; 1433 is the default instance's port.
+fn endpoint(name: &str) -> Endpoint {
+    match name.split_once(',') {
+        Some((host, port)) => (host.to_ascii_lowercase(), port.parse().unwrap_or(1433)),
+        None => (name.to_ascii_lowercase(), 1433),
+    }
+}
+
+/// A link to `target`, or nothing.
+fn place(link: &Path, target: Option<&Path>) -> io::Result<()> {
+    match fs::remove_file(link) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+        Ok(()) | Err(_) => {}
+    }
+    target.map_or(Ok(()), |target| symlink(target, link))
+}
+
+fn lying(lie: &str) -> StepResult {
+    StepResult {
+        name: "applyOnLinux".to_owned(),
+        action: "aws:runShellScript".to_owned(),
+        status: StepStatus::Success,
+        exit_code: 0,
+        stdout: lie.to_owned(),
+        stderr: String::new(),
+    }
+}
+
+fn broken(error: &io::Error) -> StepResult {
+    let stderr = format!("the sandbox could not run the script: {error}");
+    StepResult { status: StepStatus::Failed, exit_code: 1, stdout: String::new(), stderr, ..lying("") }
+}

@@ -1,0 +1,11 @@
+//! A local AWS: the services that a rotation calls, hosts that really run the document's script,
+//! an interpreter for the state machine, and an auditor that watches every event.
+//!
+//! Read in this order: [`clock`] (virtual time), [`cloud`] (the services), [`host`] (SQL Server hosts and the
+//! SSM agent), [`runtime_api`] (Lambda), [`machine`] (Step Functions).
+
+pub mod clock;
+pub mod cloud;
+pub mod host;
+pub mod machine;
+pub mod runtime_api;
