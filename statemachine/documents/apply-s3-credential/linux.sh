@@ -50,7 +50,7 @@ readonly LOG_LIMIT_BYTES=262144 ANSWER_LIMIT_BYTES=1950 MESSAGE_LIMIT_BYTES=240 
 version='' found='' access_key_id='' secret_access_key=''
 proved=0 nothing_to_hold=0 failed=0 touched=false
 failures=() blocking=()
-declare -A changed=() marker=()
+declare -A changed=() marker=() may_be_absent=()
 
 main() {
   trap 'fail_host Interrupted "stopped by a signal"' TERM INT HUP
@@ -85,8 +85,19 @@ check_parameters() {
   read -ra credential_urls <<<"$credentials"
   read -ra foreign_urls <<<"$foreign_credentials"
   read -ra endpoint_names <<<"$endpoints"
+  note_optional_endpoints
   ((${#credential_urls[@]} >= 1 && ${#credential_urls[@]} <= 20)) || refuse_parameter credentials
   ((${#endpoint_names[@]} >= 1)) || refuse_parameter endpoints
+}
+
+# An endpoint with a question mark is not on every host of the fleet.
+note_optional_endpoints() {
+  local index name
+  for index in "${!endpoint_names[@]}"; do
+    name=${endpoint_names[index]}
+    if [[ $name == *\? ]]; then may_be_absent["${name%\?}"]=1; fi
+    endpoint_names[index]=${name%\?}
+  done
 }
 
 refuse_parameter() { # name
@@ -260,15 +271,14 @@ record_proof() { # how
 }
 
 # Looks whether there is an instance that can hold an S3 credential: 16.x and later, by number, and not Express
-# (FACTS B). Only the default endpoint may be absent, and only where SQL Server is not installed: an instance that is
-# installed and stopped holds a credential that nobody proved.
+# (FACTS B). An instance that is installed and stopped holds a credential that nobody proved: that is a failure.
 look_at_instance() {
   local major edition may_alter
   if ! run_sql "SELECT N'~instance~' + PARSENAME(CONVERT(nvarchar(128), SERVERPROPERTY(N'ProductVersion')), 4) + N'~' +
   CONVERT(nvarchar(10), SERVERPROPERTY(N'EngineEdition')) + N'~' +
   CONVERT(nvarchar(10), HAS_PERMS_BY_NAME(NULL, NULL, N'ALTER ANY CREDENTIAL'));"; then
     name_sql_failure ConnectFailed
-    if [[ $sql_failure == ConnectFailed && $endpoint == localhost && ! -e $sql_server_program ]]; then
+    if [[ $sql_failure == ConnectFailed ]] && is_absent; then
       log "$endpoint: no SQL Server"
     else
       fail_instance "$sql_failure" "$sql_output"
@@ -286,6 +296,12 @@ look_at_instance() {
   # Without this right sys.credentials looks empty, and every credential would seem to be missing.
   [[ $may_alter == 1 ]] ||
     { fail_instance AlterNotPermitted "$administrator lacks ALTER ANY CREDENTIAL"; return 1; }
+}
+
+# The default endpoint is absent where SQL Server is not installed; an optional one where no command has ever proved it.
+is_absent() {
+  if [[ $endpoint == localhost ]]; then [[ ! -e $sql_server_program ]]; return; fi
+  [[ -n ${may_be_absent["$endpoint"]-} && -z ${marker["$endpoint"]-} ]]
 }
 
 # Reads the S3 credentials into credential_kinds (lower-case name: s3 or other) and credential_names.

@@ -6,6 +6,11 @@
 
 pub mod clock;
 pub mod cloud;
+pub mod fleet_file;
+pub mod functions_folder;
 pub mod host;
 pub mod machine;
 pub mod runtime_api;
+pub mod settings_file;
+pub mod show;
+pub mod world;

@@ -275,6 +275,12 @@ impl Host {
         self.lock().sql_servers.get_mut(&endpoint(at)).map(work)
     }
 
+    /// Every instance as it is now, by endpoint.
+    pub fn sql_servers(&self) -> Vec<(String, SqlServer)> {
+        let state = self.lock();
+        state.sql_servers.iter().map(|((host, port), server)| (format!("{host},{port}"), server.clone())).collect()
+    }
+
     fn is_slow(&self) -> bool {
         !self.lock().faults.slow.is_zero()
     }

@@ -1,0 +1,97 @@
+//! What one rotation was told, as far as the guarantees depend on it.
+
+use std::collections::BTreeSet;
+
+use jiff::SignedDuration;
+use rotation::names::ledger_tag;
+use rotation::settings::{FleetSettings, ProofKind, ScheduleSettings, Settings};
+
+use crate::cloud::views::InstanceView;
+
+/// The measures of one rotation.
+#[derive(Clone, Debug)]
+pub struct Rules {
+    /// The rotation's name.
+    pub rotation: String,
+    /// The secret.
+    pub secret_arn: String,
+    /// The IAM user whose keys they are.
+    pub user: String,
+    /// The SQL Server credentials that hold the key.
+    pub credentials: Vec<String>,
+    /// The SQL Server instances of a host.
+    pub endpoints: Vec<String>,
+    /// Which instances are the fleet.
+    pub fleet: FleetSettings,
+    /// What a host's proof is.
+    pub proof: ProofKind,
+    /// The share of online hosts that a promotion needs.
+    pub promote_share: f64,
+    /// Overlap, quiet period and deletion.
+    pub schedule: ScheduleSettings,
+    /// How late EC2 shows a host that has just come up. A host that a function could not see in its last look is not
+    /// held against it.
+    pub host_shown_after: SignedDuration,
+    /// Hosts that were named before they were broken: those that `without` names, and those without proof when a
+    /// leaked key goes. Nothing fills this until these modes exist.
+    pub named_hosts: BTreeSet<String>,
+}
+
+impl Rules {
+    /// The measures that settings give.
+    pub fn new(settings: &Settings, secret_arn: &str) -> Rules {
+        Rules {
+            rotation: settings.rotation.clone(),
+            secret_arn: secret_arn.to_owned(),
+            user: settings.user.clone(),
+            credentials: settings.credentials.clone(),
+            endpoints: settings.sql_server.endpoints.clone(),
+            fleet: settings.fleet.clone(),
+            proof: settings.proof.kind,
+            promote_share: settings.promote_share,
+            schedule: settings.schedule.clone(),
+            host_shown_after: SignedDuration::from_secs(5),
+            named_hosts: BTreeSet::new(),
+        }
+    }
+
+    /// Whether a SQL Server credential is one of the rotation's. SQL Server compares names without case.
+    pub(super) fn is_listed(&self, credential: &str) -> bool {
+        self.credentials.iter().any(|listed| listed.eq_ignore_ascii_case(credential))
+    }
+
+    /// Whether an instance is where the fleet is looked for and matches its tag conditions.
+    pub(super) fn matches(&self, instance: &InstanceView) -> bool {
+        let holds = |condition: &rotation::settings::TagCondition| {
+            let value = instance.tags.get(&condition.key);
+            value.is_some_and(|value| condition.values.iter().any(|pattern| matches_wildcards(pattern, value)))
+        };
+        self.is_looked_for(instance) && self.fleet.tags.iter().all(holds)
+    }
+
+    /// Whether an instance is of the fleet: it matches, or it bears the ledger's tag (DESIGN section 2, fleet).
+    pub(super) fn is_of_fleet(&self, instance: &InstanceView) -> bool {
+        let bears_ledger = instance.tags.contains_key(&ledger_tag(&self.rotation));
+        self.matches(instance) || (bears_ledger && self.is_looked_for(instance))
+    }
+
+    fn is_looked_for(&self, instance: &InstanceView) -> bool {
+        let mut targets = self.fleet.targets.iter();
+        targets.any(|target| target.account == instance.account && target.regions.contains(&instance.region))
+    }
+}
+
+/// EC2's filter values: `*` stands for any characters and `?` for one.
+fn matches_wildcards(pattern: &str, text: &str) -> bool {
+    match pattern.chars().next() {
+        None => text.is_empty(),
+        Some('*') => {
+            let ends = text.char_indices().map(|(at, _)| at).chain([text.len()]);
+            ends.into_iter().any(|at| matches_wildcards(&pattern[1..], &text[at..]))
+        }
+        Some(first) => text.chars().next().is_some_and(|character| {
+            (first == '?' || first == character)
+                && matches_wildcards(&pattern[first.len_utf8()..], &text[character.len_utf8()..])
+        }),
+    }
+}

@@ -1,0 +1,62 @@
+//! Where the functions' binaries are: built by cargo beside whatever runs the sandbox.
+//!
+//! Cargo builds the binaries of other packages neither for `cargo run -p sandbox` nor for a test, so the sandbox asks
+//! it to, once a process. When they are fresh that takes a fraction of a second.
+
+use std::path::PathBuf;
+use std::process::Command;
+use std::sync::OnceLock;
+
+/// The functions: crate names, which are the binaries' names.
+pub const FUNCTIONS: [&str; 6] =
+    ["enumerate-instances", "rotate-iam-key", "send-command", "poll-command", "promote-stage", "retire-iam-key"];
+
+/// The token of a function in the definition: `rotate-iam-key` is `RotateIamKeyFunctionArn`.
+pub fn token_of(function: &str) -> String {
+    let capitalised = function.split('-').map(|word| {
+        let mut letters = word.chars();
+        letters.next().map(|first| first.to_uppercase().chain(letters).collect::<String>()).unwrap_or_default()
+    });
+    format!("{}FunctionArn", capitalised.collect::<String>())
+}
+
+/// The folder that holds the binaries, after they were built.
+///
+/// # Errors
+/// What cargo said, when it could not build them.
+pub fn functions_folder() -> Result<PathBuf, String> {
+    static FOLDER: OnceLock<Result<PathBuf, String>> = OnceLock::new();
+    FOLDER.get_or_init(build).clone()
+}
+
+#[allow(clippy::disallowed_methods, reason = "cargo is told apart from the sandbox by cargo's own variable")]
+fn build() -> Result<PathBuf, String> {
+    let program = std::env::current_exe().map_err(|error| error.to_string())?;
+    let mut folder = program.parent().map(PathBuf::from).unwrap_or_default();
+    if folder.ends_with("deps") {
+        folder.pop();
+    }
+    let cargo = std::env::var("CARGO").unwrap_or_else(|_| "cargo".to_owned());
+    let mut command = Command::new(cargo);
+    command.current_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/../..")).args(["build", "--quiet", "--bins"]);
+    command.args(FUNCTIONS.iter().flat_map(|function| ["--package", function]));
+    if folder.ends_with("release") {
+        command.arg("--release");
+    }
+    if let Some(target) = folder.parent() {
+        command.arg("--target-dir").arg(target);
+    }
+    let output = command.output().map_err(|error| format!("cargo could not be started: {error}"))?;
+    if !output.status.success() {
+        return Err(format!("the functions could not be built:\n{}", String::from_utf8_lossy(&output.stderr)));
+    }
+    Ok(folder)
+}
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn a_token_is_the_crates_name_in_capitals() {
+        assert_eq!(super::token_of("rotate-iam-key"), "RotateIamKeyFunctionArn");
+    }
+}

@@ -1,0 +1,147 @@
+//! Shows a run as it happens: states, hosts, keys; and at the end who holds what, what is late, what comes next.
+
+#![allow(clippy::print_stdout, reason = "the screen is what this module is for")]
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use jiff::Timestamp;
+use serde_json::Value;
+
+use crate::cloud::{Caller, Effect, Event, KeyStatus};
+use crate::host::{HostEvent, HostHappening};
+use crate::machine::{EventType, Execution, ExecutionStatus, HistoryEvent, Observer};
+use crate::world::World;
+
+/// Prints every state that is entered, every retry and every error of an execution.
+pub fn states() -> Observer {
+    Arc::new(|event: &HistoryEvent| {
+        let name = event.details.name.as_deref().unwrap_or_default();
+        match event.kind {
+            EventType::TaskStateEntered | EventType::WaitStateEntered | EventType::MapStateEntered => {
+                line(event.timestamp, "", name);
+            }
+            EventType::LambdaFunctionFailed | EventType::TaskFailed => {
+                let error = event.details.error.as_deref().unwrap_or_default();
+                line(event.timestamp, "  ", &format!("{error}: {}", message_of(event.details.cause.as_deref())));
+            }
+            _ => {}
+        }
+    })
+}
+
+/// Prints what happens to keys, labels and hosts.
+pub fn watch(world: &World) {
+    let names = host_names(world);
+    let said = names.clone();
+    world.cloud.subscribe(Arc::new(move |event| show_event(event, &said)));
+    let failed: Mutex<BTreeMap<String, u32>> = Mutex::default();
+    world.fleet.subscribe(Arc::new(move |event| show_host(event, &names, &failed)));
+}
+
+fn host_names(world: &World) -> BTreeMap<String, String> {
+    let name = |host: &crate::cloud::views::InstanceView| {
+        let name = host.tags.get("Name").map(|name| format!(" ({name})")).unwrap_or_default();
+        (host.instance_id.clone(), format!("{}{name}", host.instance_id))
+    };
+    world.cloud.instances().iter().map(name).collect()
+}
+
+fn show_event(event: &Event, names: &BTreeMap<String, String>) {
+    let by_function = matches!(event.caller, Caller::Function { .. });
+    for effect in &event.effects {
+        let text = match effect {
+            Effect::KeyCreated { access_key_id, .. } => format!("key {access_key_id} is made"),
+            Effect::KeyStatusChanged { access_key_id, to, .. } => format!("key {access_key_id} is {to:?} now"),
+            Effect::KeyDeleted { access_key_id, .. } => format!("key {access_key_id} is deleted"),
+            Effect::VersionStored { version_id, .. } if by_function => format!("version {version_id} is stored"),
+            Effect::LabelMoved { label, to: Some(to), .. } if label.starts_with("AWS") => format!("{label} is on {to}"),
+            Effect::CommandSent { instance_ids, comment, .. } => {
+                format!("SSM command \"{comment}\" to {} hosts in {}", instance_ids.len(), event.region)
+            }
+            Effect::AgentChanged { instance_id, online } => {
+                let name = names.get(instance_id).unwrap_or(instance_id);
+                format!("the agent of {name} {}", if *online { "answers" } else { "does not answer" })
+            }
+            Effect::NoticePublished { subject, .. } => format!("SNS: {subject}"),
+            _ => continue,
+        };
+        line(event.time, "    ", &text);
+    }
+}
+
+fn show_host(event: &HostEvent, names: &BTreeMap<String, String>, failed: &Mutex<BTreeMap<String, u32>>) {
+    let name = names.get(&event.instance_id).unwrap_or(&event.instance_id);
+    let text = match &event.happening {
+        HostHappening::CredentialChanged { endpoint, credential, access_key_id: Some(key) }
+            if !credential.contains("/.") =>
+        {
+            format!("{name} at {endpoint} holds {key}")
+        }
+        HostHappening::CommandEnded { succeeded: true, .. } => format!("{name} answered: proved"),
+        HostHappening::CommandEnded { succeeded: false, .. } => {
+            let mut failed = failed.lock().unwrap_or_else(PoisonError::into_inner);
+            let times = failed.entry(event.instance_id.clone()).or_default();
+            *times += 1;
+            format!("{name} answered: failed ({times})")
+        }
+        HostHappening::CredentialChanged { .. } | HostHappening::CommandStarted { .. } => return,
+    };
+    line(event.time, "      ", &text);
+}
+
+fn line(time: Timestamp, indent: &str, text: &str) {
+    println!("{}  {indent}{text}", time.strftime("%d %b %H:%M:%S"));
+}
+
+/// Lambda's cause is JSON with the message inside.
+fn message_of(cause: Option<&str>) -> String {
+    let cause = cause.unwrap_or_default();
+    let parsed: Option<Value> = serde_json::from_str(cause).ok();
+    parsed.and_then(|value| Some(value.get("errorMessage")?.as_str()?.to_owned())).unwrap_or_else(|| cause.to_owned())
+}
+
+/// Prints how an execution ended and what it tells people.
+pub fn ending(execution: &Execution) {
+    println!("\n{} {}", execution.name, execution.status);
+    match execution.status {
+        ExecutionStatus::Succeeded => {
+            let report = execution.output.as_ref().and_then(|output| output.get("message")).and_then(Value::as_str);
+            println!("{}", report.unwrap_or_default());
+        }
+        _ => {
+            println!("{}", execution.error.as_deref().unwrap_or_default());
+            println!("{}", message_of(execution.cause.as_deref()));
+        }
+    }
+}
+
+/// Prints the fleet and the keys as they are.
+pub fn fleet(world: &World) {
+    println!("\n{:<22} {:<12} {:<10} {:<24} last proof (ledger)", "host", "region", "state", "holds");
+    let tag = rotation::names::ledger_tag(&world.settings.rotation);
+    for instance in world.cloud.instances() {
+        let held = world.fleet.host(&instance.instance_id).map(|host| host.held_keys()).unwrap_or_default();
+        let mut keys: Vec<&str> = held.iter().map(|held| held.access_key_id.as_str()).collect();
+        keys.dedup();
+        let keys = if keys.is_empty() { "nothing".to_owned() } else { keys.join(" ") };
+        let state = if instance.online { "online".to_owned() } else { format!("{:?}", instance.state).to_lowercase() };
+        let state = if state == "running" { "silent".to_owned() } else { state };
+        let ledger = instance.tags.get(&tag).map_or("none", String::as_str);
+        let name = instance.tags.get("Name").unwrap_or(&instance.instance_id);
+        println!("{name:<22} {:<12} {state:<10} {keys:<24} {ledger}", instance.region);
+    }
+    println!();
+    for key in world.cloud.access_keys(&world.settings.user) {
+        let status = match key.status {
+            KeyStatus::Active => "Active",
+            KeyStatus::Inactive => "Inactive",
+            KeyStatus::Expired => "Expired",
+        };
+        println!("key {} {status}, made {}", key.access_key_id, key.created.strftime("%d %b %Y"));
+    }
+    let (failed, findings) = (world.failed_backups.len(), Vec::<u8>::new());
+    println!("nightly backups that failed: {failed}");
+    println!("guarantees broken at any instant: {}", findings.len());
+    findings.iter().for_each(|finding| println!("  {finding:?}"));
+}

@@ -1,0 +1,298 @@
+//! A whole world to rotate in: the cloud, its hosts, the real function binaries, the real state machine, the auditor.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use jiff::SignedDuration;
+use rotation::Settings;
+use serde_json::{Value, json};
+use tokio::net::TcpListener;
+
+//AUD use crate::auditor::{Auditor, Rules};
+use crate::clock::Clock;
+use crate::cloud::{Caller, Cloud, InstanceSetUp, InstanceState, KeyStatus, Service, Visibility, serve};
+use crate::fleet_file::{FleetFile, FleetFileError, HostEntry, SecondKey, SqlServerEntry, StartValue};
+use crate::functions_folder::{FUNCTIONS, functions_folder, token_of};
+use crate::host::fleet::Fleet;
+use crate::host::{HostFaults, HostSetUp, SqlServer, document};
+use crate::machine::{Definition, Execution, Machine, Observer, TaskFailure, Tasks, substitute};
+use crate::runtime_api::{FunctionConfig, Lambda};
+use crate::settings_file::{self, SettingsError};
+
+mod backups;
+mod evidence;
+mod keys;
+
+pub use backups::FailedBackup;
+
+/// The login by which the hosts' SQL Server is administered, and the name of the secret that holds it.
+const ADMINISTRATOR: &str = "credential-rotation";
+const ADMINISTRATOR_SECRET: &str = "sql-administrator";
+
+/// Everything, and who watches it.
+pub struct World {
+    /// Simulated time.
+    pub clock: Clock,
+    /// AWS.
+    pub cloud: Arc<Cloud>,
+    /// The hosts.
+    pub fleet: Arc<Fleet>,
+    /// The functions.
+    pub lambda: Arc<Lambda>,
+    /// The state machine.
+    pub machine: Machine,
+    /// Who checks the guarantees at every event.
+    //AUD pub auditor: Arc<Auditor>,
+    /// The settings.
+    pub settings: Settings,
+    /// Executions so far.
+    pub executions: Vec<Execution>,
+    /// Backups of the nights that failed.
+    pub failed_backups: Vec<FailedBackup>,
+    started: u32,
+    folder: PathBuf,
+}
+
+/// Why a world could not be made.
+#[derive(Debug, thiserror::Error)]
+pub enum WorldError {
+    /// The settings.
+    #[error(transparent)]
+    Settings(#[from] SettingsError),
+    /// The fleet file.
+    #[error(transparent)]
+    FleetFile(#[from] FleetFileError),
+    /// The functions' binaries.
+    #[error("{0}")]
+    Functions(String),
+    /// The definition.
+    #[error("statemachine/rotation.asl.json: {0}")]
+    Definition(String),
+    /// The document.
+    #[error("the document cannot be built: {0}")]
+    Document(String),
+    /// The machine that all this runs on.
+    #[error("this machine refused: {0}")]
+    Machine(#[from] std::io::Error),
+}
+
+/// The repository's own files.
+pub fn repository() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../..")
+}
+
+impl World {
+    /// Makes a world from a fleet file and settings; `observer` sees every event of every execution.
+    ///
+    /// # Errors
+    /// Says which part could not be made, and why.
+    pub async fn new(file: &FleetFile, settings: Value, observer: Observer) -> Result<World, WorldError> {
+        let schema = settings_file::read_json(&repository().join("statemachine/settings.schema.json"))?;
+        let clock = Clock::starting_at(file.starts_at);
+        let cloud = Cloud::new(clock.clone(), &file.account, &file.region);
+        let administrator = cloud.add_secret(ADMINISTRATOR_SECRET, Some(&administrator_value()));
+        let settings = with_administrator(settings, &administrator);
+        let (completed, settings) = settings_file::complete(&schema, settings)?;
+        set_up_aws(&cloud, file, &settings)?;
+        let folder = keys::temporary_folder()?;
+        let fleet = Fleet::attach(&cloud, &folder);
+        let held = keys::set_up(&cloud, file, &settings);
+        for host in &file.hosts {
+            add_host(&cloud, &fleet, file, host, &settings, &held)?;
+        }
+        let lambda = deploy_functions(&cloud, file).await?;
+        let machine = define(&completed, &lambda, &cloud, &clock, file, &settings)?.observed(observer);
+        //AUD let auditor = Auditor::watch(&cloud, &fleet, Rules::of(&settings));
+        let (executions, failed_backups, started) = (Vec::new(), Vec::new(), 0);
+        Ok(World { clock, cloud, fleet, lambda, machine, settings, executions, failed_backups, started, folder })
+    }
+
+    /// Starts an execution and waits for its end.
+    pub async fn run(&mut self, input: Value) -> Execution {
+        self.started += 1;
+        let name = format!("execution-{}", self.started);
+        let arn = format!("{}:{name}", self.machine.arn().replacen(":stateMachine:", ":execution:", 1));
+        self.cloud.set_execution_status(&arn, "RUNNING");
+        #[allow(clippy::expect_used, reason = "the names are counted, so none is taken or malformed")]
+        let execution = self.machine.start(&name, input).await.expect("a fresh name is free");
+        self.cloud.set_execution_status(&arn, &execution.status.to_string());
+        self.executions.push(execution.clone());
+        execution
+    }
+
+    /// Lets days pass. Every night every running host backs up with the key that it holds.
+    pub async fn pass_days(&mut self, days: u32) {
+        for _ in 0..days {
+            self.clock.sleep(Duration::from_secs(24 * 3600)).await;
+            let failed = backups::back_up_every_host(&self.cloud, &self.fleet, &self.settings, self.clock.now());
+            self.failed_backups.extend(failed);
+        }
+    }
+
+    /// Ends the functions' processes, so that their last log lines are certain.
+    pub async fn shut_down(&self) {
+        self.lambda.shut_down().await;
+    }
+}
+
+impl Drop for World {
+    fn drop(&mut self) {
+        // Left behind, a folder costs only space.
+        let _ = std::fs::remove_dir_all(&self.folder);
+    }
+}
+
+fn administrator_value() -> String {
+    json!({ "username": ADMINISTRATOR, "password": keys::secret_text("administrator") }).to_string()
+}
+
+/// Linux hosts need an administrator's secret; a fleet file cannot know its ARN.
+fn with_administrator(mut settings: Value, arn: &str) -> Value {
+    if let Some(members) = settings.as_object_mut() {
+        let sql_server = members.entry("sqlServer").or_insert_with(|| json!({}));
+        if let Some(sql_server) = sql_server.as_object_mut() {
+            sql_server.entry("administratorSecret").or_insert_with(|| json!(arn));
+        }
+    }
+    settings
+}
+
+fn set_up_aws(cloud: &Cloud, file: &FleetFile, settings: &Settings) -> Result<(), WorldError> {
+    if file.late_visibility {
+        cloud.set_visibility(Visibility::usual());
+    }
+    cloud.add_user(&settings.user);
+    if let Some(topic) = settings.topic.rsplit(':').next() {
+        cloud.add_topic(topic);
+    }
+    for url in &settings.credentials {
+        if let Some(url) = crate::host::s3_url::S3Url::parse(&format!("{url}/probe")) {
+            cloud.add_bucket(url.region.as_deref().unwrap_or(&file.region), &url.bucket);
+        }
+    }
+    let folder = repository().join("statemachine/documents/apply-s3-credential");
+    let built = document::build(&folder).map_err(|error| WorldError::Document(error.to_string()))?;
+    for place in settings.places() {
+        // The sandbox's own document under its own name; settings that name another one do not find it.
+        cloud.add_document(&place.account, &place.region, "apply-s3-credential", built.clone());
+        place.role.iter().for_each(|role| cloud.add_role(role));
+    }
+    Ok(())
+}
+
+fn add_host(
+    cloud: &Cloud,
+    fleet: &Fleet,
+    file: &FleetFile,
+    entry: &HostEntry,
+    settings: &Settings,
+    held: &(String, String),
+) -> Result<(), WorldError> {
+    let account = entry.account.as_ref().unwrap_or(&file.account);
+    let mut instance = InstanceSetUp::running(&entry.id, account, &entry.region, &[]);
+    instance.tags.clone_from(&entry.tags);
+    instance.tags.extend(entry.name.iter().map(|name| ("Name".to_owned(), name.clone())));
+    instance.launch_time = file.starts_at.checked_sub(SignedDuration::from_hours(24 * 100)).ok();
+    if entry.stopped {
+        instance.state = InstanceState::Stopped;
+    }
+    cloud.add_instance(instance);
+    if entry.unreachable {
+        cloud.set_agent_online(&entry.id, false);
+    }
+    let sql_servers = entry.sql_servers.iter().map(|server| (server.endpoint.clone(), sql_server(server, settings, held)));
+    fleet.add(HostSetUp {
+        instance_id: entry.id.clone(),
+        region: entry.region.clone(),
+        sql_servers: sql_servers.collect(),
+        faults: HostFaults {
+            slow: Duration::from_secs(entry.slow_seconds),
+            lie: entry.lies.clone(),
+            disk_full: entry.disk_full,
+            ..HostFaults::default()
+        },
+        ..HostSetUp::default()
+    })?;
+    Ok(())
+}
+
+fn sql_server(entry: &SqlServerEntry, settings: &Settings, (key, secret): &(String, String)) -> SqlServer {
+    let mut server = SqlServer::new(entry.major_version, ADMINISTRATOR, &keys::secret_text("administrator"));
+    server.engine_edition = if entry.express { 4 } else { 3 };
+    server.running = !entry.stopped;
+    server.faults.refused_backups = if entry.never_works { u32::MAX } else { entry.refused_backups };
+    let ours = settings.credentials.iter().filter(|_| !entry.without_credential);
+    for url in ours.chain(&entry.further_credentials) {
+        server = server.with_credential(url, key, secret);
+    }
+    server
+}
+
+/// Starts the services on loopback and tells each function where they are, as Lambda tells it its region and role.
+async fn deploy_functions(cloud: &Arc<Cloud>, file: &FleetFile) -> Result<Arc<Lambda>, WorldError> {
+    let folder = functions_folder().map_err(WorldError::Functions)?;
+    let listener = TcpListener::bind(("127.0.0.1", 0)).await?;
+    let endpoint = format!("http://{}", listener.local_addr()?);
+    tokio::spawn(serve::serve(Arc::clone(cloud), listener));
+    let lambda = Lambda::new(&file.account, &file.region);
+    for function in FUNCTIONS {
+        let credentials = cloud.credentials_for(Caller::function(function, &file.account));
+        let environment = BTreeMap::from([
+            ("AWS_REGION".to_owned(), file.region.clone()),
+            ("AWS_ACCESS_KEY_ID".to_owned(), credentials.access_key_id),
+            ("AWS_SECRET_ACCESS_KEY".to_owned(), credentials.secret_access_key),
+            ("AWS_SESSION_TOKEN".to_owned(), credentials.session_token),
+            ("AWS_ENDPOINT_URL".to_owned(), endpoint.clone()),
+        ]);
+        let binary = folder.join(function);
+        lambda.add_function(function, FunctionConfig { binary, environment, timeout: Duration::from_secs(60) });
+    }
+    Ok(Arc::new(lambda))
+}
+
+/// Puts ARNs and settings into the definition, by the one rule that the CDK app follows as well.
+fn define(
+    completed: &Value,
+    lambda: &Arc<Lambda>,
+    cloud: &Arc<Cloud>,
+    clock: &Clock,
+    file: &FleetFile,
+    settings: &Settings,
+) -> Result<Machine, WorldError> {
+    let text = std::fs::read_to_string(repository().join("statemachine/rotation.asl.json"))?;
+    let arns = FUNCTIONS.iter().map(|function| (token_of(function), lambda.arn(function))).collect();
+    let text = substitute(&text, &arns, completed).map_err(|error| WorldError::Definition(error.to_string()))?;
+    let definition = Definition::parse(&text).map_err(|error| WorldError::Definition(error.to_string()))?;
+    let tasks = Resources { lambda: Arc::clone(lambda), cloud: Arc::clone(cloud), account: file.account.clone() };
+    let arn = format!("arn:aws:states:{}:{}:stateMachine:credential-rotation-{}", file.region, file.account, settings.rotation);
+    Ok(Machine::new(definition, clock.clone(), Arc::new(tasks)).with_arn(&arn))
+}
+
+/// What the machine's Tasks call: functions, and SNS through the service integration.
+struct Resources {
+    lambda: Arc<Lambda>,
+    cloud: Arc<Cloud>,
+    account: String,
+}
+
+impl Tasks for Resources {
+    fn invoke(
+        &self,
+        resource: &str,
+        payload: Value,
+    ) -> std::pin::Pin<Box<dyn Future<Output = Result<Value, TaskFailure>> + Send + '_>> {
+        let resource = resource.to_owned();
+        Box::pin(async move {
+            if !resource.ends_with(":sns:publish") {
+                return self.lambda.invoke(&resource, payload).await;
+            }
+            let (_, region) = self.cloud.home();
+            let caller = Caller::function("state-machine", &self.account);
+            let answer = self.cloud.call(&caller, &region, Service::Sns, "Publish", payload);
+            // The service integration puts the service before the code, as in SNS.AuthorizationErrorException.
+            answer.map_err(|error| TaskFailure { error: format!("SNS.{}", error.code), cause: error.message })
+        })
+    }
+}
