@@ -49,9 +49,7 @@ impl PollCommand {
             cancel(&clients, &command).await?;
         }
         let secret = secret::look(&self.secretsmanager, &input.settings.secret.id).await?;
-        let target = secret.target().ok_or_else(|| StepError::NotVisibleYet {
-            what: format!("since when the labels of {} are as they are", input.settings.secret.id),
-        })?;
+        let target = secret.expected_target(input.command.version.as_ref())?;
         let answers = answers::read(&clients, &command, &input.settings.rotation, &target).await?;
         let expected_answers = usize::try_from(command.target_count).unwrap_or_default();
         if answers.count() < expected_answers && input.now < deadline {

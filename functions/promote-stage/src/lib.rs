@@ -25,8 +25,13 @@ impl PromoteStage {
     pub async fn run(&self, input: PromoteInput) -> Result<Promoted, StepError> {
         let settings = &input.settings;
         let mut secret = secret::look(&self.secretsmanager, &settings.secret.id).await?;
-        let pending = secret.pending().filter(|pending| secret.current() != Some(pending)).cloned();
-        let Some(version) = pending else { return self.finish(input.now, secret, false).await };
+        let version = input.version;
+        if secret.current() == Some(&version) {
+            return self.finish(input.now, secret, false).await;
+        }
+        if secret.pending() != Some(&version) {
+            return Err(StepError::NotVisibleYet { what: format!("AWSPENDING of {} on version {version}", secret.arn) });
+        }
         if secret.key_of(&version).is_none() {
             return Err(StepError::PendingVersionNotOurs { secret: settings.secret.id.clone(), version });
         }

@@ -56,6 +56,10 @@ impl RotateIamKey {
             roster: None,
         };
         let plan = plan(&facts)?;
+        let has_made = input.previous.outcome == StageOutcome::Checking && input.previous.version.is_some();
+        if has_made && matches!(plan.stage, Stage::Make { .. }) {
+            return Err(StepError::NotVisibleYet { what: "the key that this execution has just stored".to_owned() });
+        }
         if input.mode == Mode::Plan {
             return Ok(tell(&plan.stage));
         }

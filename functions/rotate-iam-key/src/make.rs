@@ -67,10 +67,13 @@ impl RotateIamKey {
         if failure.may_have_taken_effect {
             return Ok(failure.into());
         }
+        // The list showed a free slot, so the list was late; the key that it does not show yet may be an earlier try's,
+        // which the intent alone explains.
+        if failure.code() == "LimitExceeded" {
+            return Ok(StepError::NotVisibleYet { what: format!("a free key slot of {user}") });
+        }
         secret::forget(&self.secretsmanager, arn, Intent::TAGS).await?;
         Ok(match failure.code() {
-            // The list showed a free slot, so that the list was late.
-            "LimitExceeded" => StepError::NotVisibleYet { what: format!("a free key slot of {user}") },
             "NoSuchEntity" => StepError::UserNotFound { user: user.to_owned(), cause: failure.refusal },
             _ => failure.into(),
         })
@@ -92,6 +95,11 @@ impl RotateIamKey {
         match call.named("secretsmanager", "PutSecretValue") {
             Ok(_) => Ok(()),
             Err(failure) if failure.may_have_taken_effect => Err(failure.into()),
+            // An earlier try has stored its key under this token, and the look did not show it yet.
+            Err(failure) if failure.code() == "ResourceExistsException" => {
+                self.delete(&settings.user, &key.id).await?;
+                Err(StepError::NotVisibleYet { what: format!("version {token}, which an earlier try stored") })
+            }
             Err(failure) => {
                 self.delete(&settings.user, &key.id).await?;
                 secret::forget(&self.secretsmanager, arn, Intent::TAGS).await?;

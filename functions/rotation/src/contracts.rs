@@ -124,6 +124,8 @@ contract! {
         now: Timestamp,
         /// The account and region.
         place: Place,
+        /// What this execution has staged.
+        staged: Staged,
         /// The wave to send.
         progress: Progress,
     }
@@ -167,6 +169,8 @@ contract! {
         settings: Settings,
         /// When the state was entered.
         now: Timestamp,
+        /// The version that this execution brought the fleet to.
+        version: VersionId,
         /// How each place stands.
         places: Vec<PlaceSummary>,
     }

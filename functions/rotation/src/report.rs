@@ -8,6 +8,7 @@ use crate::plan::Retirement;
 use crate::promotion::name_failures;
 use crate::request::Mode;
 use crate::secret::Target;
+use crate::verdict::UNREACHABLE;
 
 /// The record of a run, as its last state hands it out.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -119,6 +120,14 @@ impl Record<'_> {
         Some(name_failures(self.places)).filter(|text| !text.is_empty()).into_iter().collect()
     }
 
+    /// The hosts that gave no answer, by name.
+    fn unreachable(&self) -> Option<String> {
+        let reports = self.places.iter().flat_map(|place| &place.failures);
+        let names: Vec<&str> =
+            reports.filter(|report| report.error == UNREACHABLE).map(|report| report.host.as_str()).collect();
+        (!names.is_empty()).then(|| names.join(", "))
+    }
+
     fn keys(&self) -> Vec<String> {
         let would = if self.mode == Mode::Plan { "would be" } else { "was" };
         let line = |retirement: &Retirement| match retirement {
@@ -127,6 +136,12 @@ impl Record<'_> {
             ),
             Retirement::RecordInactive { key } => format!("Key {key} is Inactive; the time {would} recorded."),
             Retirement::Delete { key, .. } => format!("Key {key} {would} deleted."),
+            // Every proof counts anew since the promotion; to name every host would hide the one that matters.
+            Retirement::NotYet { key, obstacles, .. } if self.promoted.promoted => format!(
+                "Key {key} stays Active: {}; and until every running host has proved the new version once more{}.",
+                obstacles.first().map(String::as_str).unwrap_or_default(),
+                self.unreachable().map(|names| format!(" ({names} gave no answer yet)")).unwrap_or_default()
+            ),
             Retirement::NotYet { key, obstacles, earliest } => {
                 let when = earliest.map(|time| format!(" (earliest {time})")).unwrap_or_default();
                 format!("Key {key} stays as it is{when}: {}.", obstacles.join("; "))

@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
+use crate::error::StepError;
 use crate::names::{
     AWSCURRENT, AWSPENDING, AccessKeyId, INACTIVE_TAG_PREFIX, INTENT_EXECUTION_TAG, INTENT_KEYS_TAG, INTENT_TAG,
     STANDING_TAG, VersionId, private_label_key,
@@ -136,6 +137,20 @@ impl SecretFacts {
     /// The standing to record where the tag is wrong: the labels as they are, since `now`.
     pub fn standing_at(&self, now: Timestamp) -> Standing {
         Standing { current: self.current().cloned(), pending: self.pending().cloned(), since: now }
+    }
+
+    /// The target, where it is the version that this execution knows it to be. Secrets Manager is eventually
+    /// consistent, and a label that this execution moved itself may not be visible yet.
+    pub fn expected_target(&self, version: Option<&VersionId>) -> Result<Target, StepError> {
+        let target = self.target().ok_or_else(|| StepError::NotVisibleYet {
+            what: format!("since when the labels of {} are as they are", self.arn),
+        })?;
+        match version {
+            Some(version) if target.version != *version => Err(StepError::NotVisibleYet {
+                what: format!("version {version} as the target of {}; it is {} now", self.arn, target.version),
+            }),
+            _ => Ok(target),
+        }
     }
 
     /// The version that every host ought to hold, once the standing is recorded.

@@ -11,7 +11,7 @@ use aws_sdk_ssm::types::{
 use jiff::{SignedDuration, Timestamp};
 use lambda::{AwsFailure, AwsResult, Environment};
 use rotation::StepError;
-use rotation::contracts::{Command, CommandOutcome, PlaceSummary, SendInput};
+use rotation::contracts::{Command, CommandOutcome, PlaceSummary, SendInput, StageOutcome};
 use rotation::fleet::Roster;
 use rotation::names::InstanceId;
 use rotation::secret::{SecretFacts, Target};
@@ -35,9 +35,8 @@ impl SendCommand {
     pub async fn run(&self, input: SendInput) -> Result<Command, StepError> {
         let settings = &input.settings;
         let secret = secret::look(&self.secretsmanager, &settings.secret.id).await?;
-        let target = secret.target().ok_or_else(|| StepError::NotVisibleYet {
-            what: format!("since when the labels of {} are as they are", settings.secret.id),
-        })?;
+        let staged = input.staged.version.as_ref().filter(|_| input.staged.outcome == StageOutcome::Pending);
+        let target = secret.expected_target(staged)?;
         let clients = fleet::open(&self.environment, &input.place).await?;
         let roster = Roster::new(fleet::hosts(&clients, settings).await?, Some(&target));
         let progress = skip_needless_canary(&input.progress, &roster);

@@ -105,6 +105,7 @@ impl Auditor {
             rules,
             audit: Mutex::new(audit),
         });
+        auditor.overlook_earlier_losses();
         // The cloud and the hosts keep their observers for ever, so these must not keep the cloud.
         let of_cloud = Arc::downgrade(&auditor);
         cloud.subscribe(Arc::new(move |event| {
@@ -119,6 +120,12 @@ impl Auditor {
             }
         }));
         auditor
+    }
+
+    fn overlook_earlier_losses(&self) {
+        let mut audit = self.lock();
+        let losses = keys::Losses::now(self.scene(&audit), true);
+        audit.books.losses = losses;
     }
 
     /// Every breach so far, in the order in which they were seen.
@@ -151,7 +158,7 @@ impl Auditor {
         };
         audit.books.enter(event, &self.cloud, &self.rules);
         breaches.extend(keys::judge_count(self.scene(&audit), event));
-        let losses = keys::Losses::now(self.scene(&audit), event);
+        let losses = keys::Losses::now(self.scene(&audit), !event.effects.is_empty());
         breaches.extend(losses.judge_against(&audit.books.losses, event));
         audit.books.losses = losses;
         audit.needles.learn(self.cloud.secret_access_keys());

@@ -4,6 +4,7 @@
 //! Read in this order: [`clock`] (virtual time), [`cloud`] (the services), [`host`] (SQL Server hosts and the
 //! SSM agent), [`runtime_api`] (Lambda), [`machine`] (Step Functions).
 
+pub mod auditor;
 pub mod clock;
 pub mod cloud;
 pub mod fleet_file;

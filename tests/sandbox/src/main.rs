@@ -62,7 +62,7 @@ async fn rotate(fleet: &std::path::Path, settings: &std::path::Path, input: &str
     }
     show::fleet(&world);
     world.shut_down().await;
-    Ok(all_succeeded && world.failed_backups.is_empty())
+    Ok(all_succeeded && world.auditor.findings().is_empty() && world.failed_backups.is_empty())
 }
 
 async fn run(world: &mut World, input: Value) -> bool {

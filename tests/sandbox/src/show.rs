@@ -140,8 +140,8 @@ pub fn fleet(world: &World) {
         };
         println!("key {} {status}, made {}", key.access_key_id, key.created.strftime("%d %b %Y"));
     }
-    let (failed, findings) = (world.failed_backups.len(), Vec::<u8>::new());
+    let (failed, findings) = (world.failed_backups.len(), world.auditor.findings());
     println!("nightly backups that failed: {failed}");
     println!("guarantees broken at any instant: {}", findings.len());
-    findings.iter().for_each(|finding| println!("  {finding:?}"));
+    findings.iter().for_each(|finding| println!("  {finding}"));
 }

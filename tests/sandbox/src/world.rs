@@ -10,7 +10,7 @@ use rotation::Settings;
 use serde_json::{Value, json};
 use tokio::net::TcpListener;
 
-//AUD use crate::auditor::{Auditor, Rules};
+use crate::auditor::{Auditor, Rules};
 use crate::clock::Clock;
 use crate::cloud::{Caller, Cloud, InstanceSetUp, InstanceState, KeyStatus, Service, Visibility, serve};
 use crate::fleet_file::{FleetFile, FleetFileError, HostEntry, SecondKey, SqlServerEntry, StartValue};
@@ -44,7 +44,7 @@ pub struct World {
     /// The state machine.
     pub machine: Machine,
     /// Who checks the guarantees at every event.
-    //AUD pub auditor: Arc<Auditor>,
+    pub auditor: Arc<Auditor>,
     /// The settings.
     pub settings: Settings,
     /// Executions so far.
@@ -104,9 +104,10 @@ impl World {
         }
         let lambda = deploy_functions(&cloud, file).await?;
         let machine = define(&completed, &lambda, &cloud, &clock, file, &settings)?.observed(observer);
-        //AUD let auditor = Auditor::watch(&cloud, &fleet, Rules::of(&settings));
+        let arn = cloud.secret(&settings.secret.id).map_or_else(|| settings.secret.id.clone(), |secret| secret.arn);
+        let auditor = Auditor::watch(&cloud, &fleet, Rules::new(&settings, &arn));
         let (executions, failed_backups, started) = (Vec::new(), Vec::new(), 0);
-        Ok(World { clock, cloud, fleet, lambda, machine, settings, executions, failed_backups, started, folder })
+        Ok(World { clock, cloud, fleet, lambda, machine, auditor, settings, executions, failed_backups, started, folder })
     }
 
     /// Starts an execution and waits for its end.

@@ -99,8 +99,8 @@ pub(super) struct Losses {
 }
 
 impl Losses {
-    /// What is lost now.
-    pub(super) fn now(scene: Scene<'_>, event: &Event) -> Losses {
+    /// What is lost now. Where nothing changed, nothing can be newly lost on a host.
+    pub(super) fn now(scene: Scene<'_>, something_changed: bool) -> Losses {
         let books = scene.books;
         let is_explained = |id: &String, key: &KeyRecord| {
             books.in_hand.contains_key(id) || books.is_labelled(id) || books.is_intended(id, key)
@@ -113,7 +113,7 @@ impl Losses {
             .filter(|id| books.was_stored(id) && !books.is_labelled(id))
             .collect();
         // Every host is asked only where there is something to ask about.
-        let unlabelled = match candidates.is_empty() || event.effects.is_empty() {
+        let unlabelled = match candidates.is_empty() || !something_changed {
             true => books.losses.unlabelled.iter().filter(|id| candidates.contains(id)).cloned().collect(),
             false => held_by_hosts(scene).into_iter().filter(|id| candidates.contains(id)).collect(),
         };

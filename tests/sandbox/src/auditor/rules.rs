@@ -45,7 +45,7 @@ impl Rules {
             secret_arn: secret_arn.to_owned(),
             user: settings.user.clone(),
             credentials: settings.credentials.clone(),
-            endpoints: settings.sql_server.endpoints.clone(),
+            endpoints: settings.sql_server.endpoints.iter().map(|name| name.trim_end_matches('?').to_owned()).collect(),
             fleet: settings.fleet.clone(),
             proof: settings.proof.kind,
             promote_share: settings.promote_share,

@@ -82,7 +82,7 @@ fn forms(secret: &str) -> Vec<(String, &'static str)> {
     const JSON: &str = "escaped as in JSON";
     const PERCENT: &str = "percent-encoded";
     let json = serde_json::Value::from(secret).to_string();
-    let json = json.trim_start_matches('"').strip_suffix('"').unwrap_or(&json).to_owned();
+    let json = json.strip_prefix('"').and_then(|text| text.strip_suffix('"')).unwrap_or_default().to_owned();
     vec![
         (secret.to_owned(), "as it is"),
         (percent_encoded(secret, true), PERCENT),
