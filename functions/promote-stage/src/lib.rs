@@ -30,7 +30,9 @@ impl PromoteStage {
             return self.finish(input.now, secret, false).await;
         }
         if secret.pending() != Some(&version) {
-            return Err(StepError::NotVisibleYet { what: format!("AWSPENDING of {} on version {version}", secret.arn) });
+            return Err(StepError::NotVisibleYet {
+                what: format!("AWSPENDING of {} on version {version}", secret.arn),
+            });
         }
         if secret.key_of(&version).is_none() {
             return Err(StepError::PendingVersionNotOurs { secret: settings.secret.id.clone(), version });

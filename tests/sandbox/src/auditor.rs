@@ -93,18 +93,10 @@ impl Auditor {
         let mut books = Books::default();
         cloud.journal().iter().for_each(|event| books.enter(event, cloud, &rules));
         books.open(cloud, &rules);
-        let audit = Audit {
-            books,
-            commands: CommandsUnderWay::default(),
-            needles: Needles::default(),
-            findings: Vec::new(),
-        };
-        let auditor = Arc::new(Auditor {
-            cloud: Arc::clone(cloud),
-            fleet: Arc::clone(fleet),
-            rules,
-            audit: Mutex::new(audit),
-        });
+        let audit =
+            Audit { books, commands: CommandsUnderWay::default(), needles: Needles::default(), findings: Vec::new() };
+        let auditor =
+            Arc::new(Auditor { cloud: Arc::clone(cloud), fleet: Arc::clone(fleet), rules, audit: Mutex::new(audit) });
         auditor.overlook_earlier_losses();
         // The cloud and the hosts keep their observers for ever, so these must not keep the cloud.
         let of_cloud = Arc::downgrade(&auditor);

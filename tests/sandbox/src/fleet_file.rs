@@ -30,11 +30,18 @@ pub struct FleetFile {
     /// Whether AWS shows changes late, as it really does.
     #[serde(default)]
     pub late_visibility: bool,
+    /// What the first run is started with; `{}` is a rotation.
+    #[serde(default = "rotation")]
+    pub input: serde_json::Value,
     /// The hosts.
     pub hosts: Vec<HostEntry>,
     /// What happens after the first run.
     #[serde(default)]
     pub story: Vec<Chapter>,
+}
+
+fn rotation() -> serde_json::Value {
+    serde_json::json!({})
 }
 
 fn eighty_five() -> i64 {

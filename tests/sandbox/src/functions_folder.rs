@@ -38,7 +38,8 @@ fn build() -> Result<PathBuf, String> {
     }
     let cargo = std::env::var("CARGO").unwrap_or_else(|_| "cargo".to_owned());
     let mut command = Command::new(cargo);
-    command.current_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/../.."))
+    command
+        .current_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/../.."))
         // The whole workspace, as the tests build it: another selection would have other features, and the SDK's crates
         // would be compiled a second time, for minutes.
         .args(["build", "--quiet", "--workspace", "--bins"]);

@@ -30,16 +30,16 @@ enum Command {
         /// The rotation's settings, as statemachine/settings.schema.json has them.
         #[arg(long)]
         settings: PathBuf,
-        /// The execution's input, such as {"mode": "plan"}.
-        #[arg(long, default_value = "{}")]
-        input: String,
+        /// The first execution's input, such as {"mode": "plan"}; the fleet file's own where it is left out.
+        #[arg(long)]
+        input: Option<String>,
     },
 }
 
 #[tokio::main]
 async fn main() -> ExitCode {
     let Command::Rotate { fleet, settings, input } = Arguments::parse().command;
-    match rotate(&fleet, &settings, &input).await {
+    match rotate(&fleet, &settings, input.as_deref()).await {
         Ok(true) => ExitCode::SUCCESS,
         Ok(false) => ExitCode::FAILURE,
         Err(error) => {
@@ -50,10 +50,12 @@ async fn main() -> ExitCode {
 }
 
 /// Whether every run succeeded, every guarantee held and no backup failed.
-async fn rotate(fleet: &std::path::Path, settings: &std::path::Path, input: &str) -> Result<bool, WorldError> {
+async fn rotate(fleet: &std::path::Path, settings: &std::path::Path, input: Option<&str>) -> Result<bool, WorldError> {
     let file = FleetFile::read(fleet)?;
     let settings = read_json(settings)?;
-    let input: Value = serde_json::from_str(input).unwrap_or_else(|_| json!(input));
+    // What is no JSON goes in as a text: the state machine says itself what is wrong with it.
+    let given = input.map(|text| serde_json::from_str(text).unwrap_or_else(|_| json!(text)));
+    let input: Value = given.unwrap_or_else(|| file.input.clone());
     let mut world = World::new(&file, settings, show::states()).await?;
     show::watch(&world);
     let mut all_succeeded = run(&mut world, input).await;

@@ -38,8 +38,8 @@ pub enum SettingsError {
 /// # Errors
 /// When it cannot be read or is not JSON.
 pub fn read_json(path: &Path) -> Result<Value, SettingsError> {
-    let text = std::fs::read_to_string(path)
-        .map_err(|cause| SettingsError::Unreadable { path: path.to_owned(), cause })?;
+    let text =
+        std::fs::read_to_string(path).map_err(|cause| SettingsError::Unreadable { path: path.to_owned(), cause })?;
     serde_json::from_str(&text).map_err(|cause| SettingsError::NotJson { path: path.to_owned(), cause })
 }
 

@@ -1,6 +1,7 @@
 //! Shows a run as it happens: states, hosts, keys; and at the end who holds what, what is late, what comes next.
 
 #![allow(clippy::print_stdout, reason = "the screen is what this module is for")]
+#![allow(clippy::wildcard_enum_match_arm, reason = "what is not worth a line on the screen is passed over")]
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};

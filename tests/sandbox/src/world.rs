@@ -107,7 +107,19 @@ impl World {
         let arn = cloud.secret(&settings.secret.id).map_or_else(|| settings.secret.id.clone(), |secret| secret.arn);
         let auditor = Auditor::watch(&cloud, &fleet, Rules::new(&settings, &arn));
         let (executions, failed_backups, started) = (Vec::new(), Vec::new(), 0);
-        Ok(World { clock, cloud, fleet, lambda, machine, auditor, settings, executions, failed_backups, started, folder })
+        Ok(World {
+            clock,
+            cloud,
+            fleet,
+            lambda,
+            machine,
+            auditor,
+            settings,
+            executions,
+            failed_backups,
+            started,
+            folder,
+        })
     }
 
     /// Starts an execution and waits for its end.
@@ -203,7 +215,8 @@ fn add_host(
     if entry.unreachable {
         cloud.set_agent_online(&entry.id, false);
     }
-    let sql_servers = entry.sql_servers.iter().map(|server| (server.endpoint.clone(), sql_server(server, settings, held)));
+    let sql_servers =
+        entry.sql_servers.iter().map(|server| (server.endpoint.clone(), sql_server(server, settings, held)));
     fleet.add(HostSetUp {
         instance_id: entry.id.clone(),
         region: entry.region.clone(),
@@ -267,7 +280,10 @@ fn define(
     let text = substitute(&text, &arns, completed).map_err(|error| WorldError::Definition(error.to_string()))?;
     let definition = Definition::parse(&text).map_err(|error| WorldError::Definition(error.to_string()))?;
     let tasks = Resources { lambda: Arc::clone(lambda), cloud: Arc::clone(cloud), account: file.account.clone() };
-    let arn = format!("arn:aws:states:{}:{}:stateMachine:credential-rotation-{}", file.region, file.account, settings.rotation);
+    let arn = format!(
+        "arn:aws:states:{}:{}:stateMachine:credential-rotation-{}",
+        file.region, file.account, settings.rotation
+    );
     Ok(Machine::new(definition, clock.clone(), Arc::new(tasks)).with_arn(&arn))
 }
 

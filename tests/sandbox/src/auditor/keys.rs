@@ -107,11 +107,8 @@ impl Losses {
         };
         let made = books.keys.iter().filter(|(_, key)| key.user_name == scene.rules.user && key.made_by.is_some());
         let unexplained = made.filter(|(id, key)| !is_explained(id, key)).map(|(id, _)| id.clone()).collect();
-        let candidates: BTreeSet<&String> = books
-            .keys
-            .keys()
-            .filter(|id| books.was_stored(id) && !books.is_labelled(id))
-            .collect();
+        let candidates: BTreeSet<&String> =
+            books.keys.keys().filter(|id| books.was_stored(id) && !books.is_labelled(id)).collect();
         // Every host is asked only where there is something to ask about.
         let unlabelled = match candidates.is_empty() || !something_changed {
             true => books.losses.unlabelled.iter().filter(|id| candidates.contains(id)).cloned().collect(),
@@ -125,7 +122,12 @@ impl Losses {
         let Some(name) = function(event) else { return Vec::new() };
         let did = format!("after {name}'s {}:{}", event.service.name(), event.action);
         let unexplained = self.unexplained.difference(&before.unexplained).map(|key| {
-            (4, format!("{did} no labelled version and no open intent accounts for the key {key}, which a function made"))
+            (
+                4,
+                format!(
+                    "{did} no labelled version and no open intent accounts for the key {key}, which a function made"
+                ),
+            )
         });
         let unlabelled = self.unlabelled.difference(&before.unlabelled).map(|key| {
             (2, format!("{did} no version with the key {key} bears a label, although a host's credential holds it"))

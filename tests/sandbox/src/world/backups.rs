@@ -20,7 +20,12 @@ pub struct FailedBackup {
 }
 
 /// Backs up every instance of every running host through each of the settings' credentials.
-pub(super) fn back_up_every_host(cloud: &Cloud, fleet: &Fleet, settings: &Settings, now: Timestamp) -> Vec<FailedBackup> {
+pub(super) fn back_up_every_host(
+    cloud: &Cloud,
+    fleet: &Fleet,
+    settings: &Settings,
+    now: Timestamp,
+) -> Vec<FailedBackup> {
     let mut failed = Vec::new();
     for host in fleet.hosts() {
         let is_up = cloud.instance(host.instance_id()).is_some_and(|instance| instance.state == InstanceState::Running);
@@ -42,5 +47,7 @@ fn back_up(cloud: &Cloud, server: &SqlServer, url: &str) -> Result<(), String> {
     let (Some(url), Some(pair)) = (S3Url::parse(url), credential.secret.as_deref()) else { return Ok(()) };
     let Some((key, secret)) = pair.split_once(':') else { return Ok(()) };
     let region = url.region.clone().unwrap_or_else(|| "us-east-1".to_owned());
-    cloud.s3_put(&region, &url.bucket, &url.key, key, secret).map_err(|error| format!("{}: {}", error.code, error.message))
+    cloud
+        .s3_put(&region, &url.bucket, &url.key, key, secret)
+        .map_err(|error| format!("{}: {}", error.code, error.message))
 }

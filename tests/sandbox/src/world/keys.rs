@@ -8,7 +8,8 @@ use super::*;
 /// Makes the user's keys and the secret as the fleet file says; the key that the hosts hold.
 pub(super) fn set_up(cloud: &Cloud, file: &FleetFile, settings: &Settings) -> (String, String) {
     let held = pair("CURRENT");
-    let age = |days: i64| file.starts_at.saturating_sub(SignedDuration::from_hours(24 * days)).unwrap_or(file.starts_at);
+    let age =
+        |days: i64| file.starts_at.saturating_sub(SignedDuration::from_hours(24 * days)).unwrap_or(file.starts_at);
     let made = age(file.key_age_days);
     cloud.add_access_key(&settings.user, (&held.0, &held.1), KeyStatus::Active, made);
     let second = pair("SECOND");
@@ -47,7 +48,9 @@ fn pair(name: &str) -> (String, String) {
 /// Forty characters of base64's alphabet that depend on nothing but `seed`, so that no secret is in the repository.
 pub(super) fn secret_text(seed: &str) -> String {
     const ALPHABET: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
-    let mut state = seed.bytes().fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3));
+    let mut state = seed
+        .bytes()
+        .fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3));
     let mut text = String::with_capacity(40);
     for _ in 0..40 {
         state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
