@@ -2,7 +2,7 @@
 //! an interpreter for the state machine, and an auditor that watches every event.
 //!
 //! Read in this order: [`clock`] (virtual time), [`cloud`] (the services), [`host`] (SQL Server hosts and the
-//! SSM agent), [`runtime_api`] (Lambda), [`machine`] (Step Functions).
+//! SSM agent), [`runtime_api`] (Lambda), [`machine`] (Step Functions), [`auditor`] (the guarantees at every instant).
 
 pub mod auditor;
 pub mod clock;

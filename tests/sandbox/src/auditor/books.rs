@@ -80,6 +80,8 @@ impl Books {
                 key.inactive_since = key.inactive_since.or(inactive);
             }
         }
+        // What was there when the watch began could be seen.
+        self.renewed.clear();
         self.account();
     }
 
