@@ -1,0 +1,119 @@
+//! Any step may die at any point, run twice, or run late (guarantee 4). What the quiet life of a rotation does is
+//! counted first; then one world after the other loses exactly one of those steps or replies, and each must end in one
+//! finished rotation, with the labels right, one key left, and no guarantee broken on the way.
+
+use std::collections::BTreeMap;
+
+use integration_tests::*;
+use sandbox::cloud::{Caller, Effect, Fault, FaultKind, Service};
+use sandbox::functions_folder::FUNCTIONS;
+use sandbox::machine::ExecutionStatus;
+use sandbox::world::World;
+use serde_json::json;
+
+async fn two_hosts() -> World {
+    world(fleet([host(1), host(2)]), settings()).await
+}
+
+/// The key is rotated, the overlap passes, the old key goes. The executions' ends, in order.
+async fn live(world: &mut World, days: &[u32]) -> Vec<ExecutionStatus> {
+    let mut ends = vec![world.run(json!({ "mode": "rotate" })).await.status];
+    for days in days {
+        world.pass_days(*days).await;
+        ends.push(world.run(json!({ "mode": "converge" })).await.status);
+    }
+    ends
+}
+
+fn keys_made(world: &World) -> usize {
+    effects_of_functions(world).iter().filter(|(_, effect)| matches!(effect, Effect::KeyCreated { .. })).count()
+}
+
+const QUIET: [u32; 3] = [1, 8, 8];
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_function_that_dies_before_its_reply_is_tried_again_and_nothing_is_done_twice() {
+    let mut quiet = two_hosts().await;
+    assert!(live(&mut quiet, &QUIET).await.iter().all(|end| *end == ExecutionStatus::Succeeded));
+    assert_rotated(&quiet, &[1, 2]);
+    for function in FUNCTIONS {
+        let invocations = quiet.lambda.invocations(function);
+        assert!(invocations > 0, "{function} takes part in a rotation");
+        for nth in 1..=invocations {
+            let mut world = two_hosts().await;
+            assert!(world.lambda.die_before_reply(function, nth));
+            let ends = live(&mut world, &QUIET).await;
+            println!("{function} died at its invocation {nth}: {ends:?}");
+            assert!(ends.iter().all(|end| *end == ExecutionStatus::Succeeded), "{function} {nth}: {ends:?}");
+            assert_eq!(keys_made(&world), 1, "{function} {nth}");
+            assert_rotated(&world, &[1, 2]);
+            conclude(&world).await;
+        }
+    }
+    conclude(&quiet).await;
+}
+
+/// The first try and the six that `Retry` grants.
+const TRIES: u64 = 7;
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_run_that_ends_in_the_middle_is_finished_by_the_next() {
+    let mut quiet = two_hosts().await;
+    succeed(&mut quiet, "rotate").await;
+    for function in FUNCTIONS {
+        for nth in 1..=quiet.lambda.invocations(function) {
+            let mut world = two_hosts().await;
+            (nth..nth + TRIES).for_each(|nth| assert!(world.lambda.die_before_reply(function, nth)));
+            let ends = live(&mut world, &[1, 1, 8, 1, 8]).await;
+            println!("{function} died from its invocation {nth} on: {ends:?}");
+            // A region that cannot be commanded ends the run by its missing proofs, the rest by the death itself.
+            assert_eq!(ends[0], ExecutionStatus::Failed, "{function} {nth}");
+            assert!(ends[1..].iter().all(|end| *end == ExecutionStatus::Succeeded), "{function} {nth}: {ends:?}");
+            assert_eq!(keys_made(&world), 1, "{function} {nth}");
+            assert_rotated(&world, &[1, 2]);
+            conclude(&world).await;
+        }
+    }
+    conclude(&quiet).await;
+}
+
+/// How often functions make each call that changes something, in a quiet life.
+fn changing_calls(world: &World) -> BTreeMap<(Service, String), u32> {
+    let journal = world.cloud.journal();
+    let by_functions = |caller: &Caller| matches!(caller, Caller::Function { name, .. } if name != "state-machine");
+    let mut calls: BTreeMap<(Service, String), u32> = BTreeMap::new();
+    for event in journal.iter().filter(|event| by_functions(&event.caller)) {
+        *calls.entry((event.service, event.action.clone())).or_default() += 1;
+    }
+    let changes = |service: Service, action: &str| {
+        journal.iter().any(|event| {
+            let is_use = |effect: &Effect| matches!(effect, Effect::KeyUsed { .. });
+            event.service == service && event.action == action && by_functions(&event.caller) && !event.effects.iter().all(is_use)
+        })
+    };
+    calls.retain(|(service, action), _| changes(*service, action));
+    calls
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_call_whose_reply_is_lost_is_found_again() {
+    let mut quiet = two_hosts().await;
+    assert!(live(&mut quiet, &QUIET).await.iter().all(|end| *end == ExecutionStatus::Succeeded));
+    let calls = changing_calls(&quiet);
+    assert!(calls.contains_key(&(Service::Iam, "CreateAccessKey".to_owned())), "{calls:?}");
+    assert!(calls.contains_key(&(Service::Ssm, "SendCommand".to_owned())), "{calls:?}");
+    for ((service, action), count) in calls {
+        for nth in 1..=count {
+            let mut world = two_hosts().await;
+            world.cloud.inject(Fault { service, action: action.clone(), nth, kind: FaultKind::LoseReplyAfterEffect });
+            let ends = live(&mut world, &[1, 1, 1, 8, 1, 8]).await;
+            println!("the reply to {action} {nth} was lost: {ends:?}");
+            assert!(ends[1..].iter().all(|end| *end == ExecutionStatus::Succeeded), "{action} {nth}: {ends:?}");
+            let is_orphaned = action == "CreateAccessKey";
+            assert_eq!(keys_made(&world), if is_orphaned { 2 } else { 1 }, "{action} {nth}");
+            assert_rotated(&world, &[1, 2]);
+            conclude(&world).await;
+        }
+    }
+    conclude(&quiet).await;
+}

@@ -1,0 +1,162 @@
+//! Names that hold together: the state machine, the crates, the scripts, the document and the README say the same.
+
+use std::collections::BTreeSet;
+use std::fs;
+
+use rotation::StepError;
+use rotation::host_answer::HostError;
+use rotation::verdict::JUDGEMENTS;
+use sandbox::functions_folder::{FUNCTIONS, token_of};
+use sandbox::host::document;
+use sandbox::world::repository;
+use serde_json::Value;
+
+fn read(path: &str) -> String {
+    fs::read_to_string(repository().join(path)).unwrap_or_else(|error| panic!("{path}: {error}"))
+}
+
+fn definition() -> Value {
+    serde_json::from_str(&read("statemachine/rotation.asl.json")).expect("the definition is JSON before substitution")
+}
+
+/// Every state of a machine with its name, those inside a Map included, in file order.
+fn states(machine: &Value) -> Vec<(String, Value)> {
+    let mut all = Vec::new();
+    for (name, state) in machine["States"].as_object().unwrap() {
+        all.push((name.clone(), state.clone()));
+        if let Some(inner) = state.get("ItemProcessor") {
+            all.extend(states(inner));
+        }
+    }
+    all
+}
+
+fn tasks() -> Vec<(String, Value)> {
+    states(&definition()).into_iter().filter(|(_, state)| state["Type"] == "Task").collect()
+}
+
+fn functions_called() -> Vec<(String, Value)> {
+    tasks().into_iter().filter(|(_, state)| state["Resource"].as_str().unwrap().starts_with("${")).collect()
+}
+
+/// The first cell of every row of a README section, without its backquotes.
+fn rows(section: &str) -> BTreeSet<String> {
+    let readme = read("README.md");
+    let start = readme.find(&format!("## {section}")).unwrap_or_else(|| panic!("the README has no section {section}"));
+    let rest = &readme[start + 3..];
+    let text = &rest[..rest.find("\n## ").unwrap_or(rest.len())];
+    text.lines().filter_map(|line| Some(line.strip_prefix("| `")?.split_once('`')?.0.to_owned())).collect()
+}
+
+fn error_names(of: &Value, list: &str) -> Vec<String> {
+    let entries = of[list].as_array().into_iter().flatten();
+    let names = entries.flat_map(|entry| entry["ErrorEquals"].as_array().unwrap());
+    names.map(|name| name.as_str().unwrap().to_owned()).collect()
+}
+
+#[test]
+fn every_function_state_has_its_crate_its_token_and_its_row() {
+    let readme = read("README.md");
+    let mut called = BTreeSet::new();
+    for (name, state) in functions_called() {
+        let token = state["Resource"].as_str().unwrap().trim_matches(['$', '{', '}']).to_owned();
+        let function = FUNCTIONS.iter().find(|function| token_of(function) == token);
+        let function = function.unwrap_or_else(|| panic!("{name} calls {token}, which is no function"));
+        assert!(repository().join("functions").join(function).join("src/main.rs").exists(), "{function}");
+        assert!(readme.contains(&format!("| `{name}` | `{function}` |")), "the README has no row for {name}");
+        called.insert(*function);
+    }
+    assert_eq!(called, BTreeSet::from(FUNCTIONS), "every function is called by a state");
+}
+
+#[test]
+fn every_crate_with_a_main_is_a_function_that_the_sandbox_deploys() {
+    let folders = fs::read_dir(repository().join("functions")).unwrap().map(|entry| entry.unwrap().path());
+    let with_main = folders.filter(|folder| folder.join("src/main.rs").exists());
+    let names: BTreeSet<String> =
+        with_main.map(|folder| folder.file_name().unwrap().to_str().unwrap().to_owned()).collect();
+    assert_eq!(names, FUNCTIONS.iter().map(|name| (*name).to_owned()).collect());
+}
+
+#[test]
+fn every_error_of_ours_is_caught_or_retried_by_name_and_every_name_is_ours_or_aws() {
+    let mut named = BTreeSet::new();
+    for (_, state) in functions_called() {
+        named.extend(error_names(&state, "Catch"));
+        named.extend(error_names(&state, "Retry"));
+    }
+    for name in StepError::NAMES {
+        assert!(named.contains(*name), "no ErrorEquals names {name}");
+    }
+    let is_aws = |name: &String| name.contains('.');
+    let unknown: Vec<&String> =
+        named.iter().filter(|name| !is_aws(name) && !StepError::NAMES.contains(&name.as_str())).collect();
+    assert!(unknown.is_empty(), "nothing raises {unknown:?}");
+}
+
+#[test]
+fn every_error_has_its_row_under_when_it_fails() {
+    let rows = rows("When it fails");
+    let judgements = JUDGEMENTS.iter().map(|(name, _)| *name);
+    let hosts = HostError::ALL.iter().map(|error| error.name());
+    for name in StepError::NAMES.iter().copied().chain(hosts).chain(judgements) {
+        assert!(rows.contains(name), "the README's table lacks {name}");
+    }
+}
+
+#[test]
+fn every_state_says_in_a_sentence_what_it_is_for() {
+    for (name, state) in states(&definition()) {
+        let comment = state["Comment"].as_str().unwrap_or_else(|| panic!("{name} has no Comment"));
+        assert!(comment.ends_with('.') && comment.len() > 20, "{name}: {comment}");
+    }
+}
+
+#[test]
+fn every_task_outlasts_its_function_retries_alike_and_catches_everything() {
+    let all = functions_called();
+    let retry = &all[0].1["Retry"];
+    for (name, state) in &all {
+        assert!(state["TimeoutSeconds"].as_u64().unwrap() > 60, "{name} gives up before its function does");
+        assert_eq!(&state["Retry"], retry, "{name} retries in its own way");
+        let last = state["Catch"].as_array().unwrap().last().unwrap();
+        assert_eq!(last["ErrorEquals"], serde_json::json!(["States.ALL"]), "{name}");
+    }
+    assert!(definition()["TimeoutSeconds"].as_u64().unwrap() > 3600, "the machine has a time limit");
+}
+
+#[test]
+fn the_documents_parameters_are_those_that_are_sent_and_those_that_the_script_reads() {
+    let folder = repository().join("statemachine/documents/apply-s3-credential");
+    let built = document::build(&folder).unwrap();
+    let declared: BTreeSet<String> = built["parameters"].as_object().unwrap().keys().cloned().collect();
+    let sender = read("functions/send-command/src/lib.rs");
+    let script = read("statemachine/documents/apply-s3-credential/linux.sh");
+    for name in &declared {
+        assert!(sender.contains(&format!("(\"{name}\",")), "send-command does not send {name}");
+        let is_read = script.contains(&format!("SSM_{name}-'{{{{ {name} }}}}'")) || name == "executionTimeout";
+        assert!(is_read, "linux.sh does not read {name}");
+    }
+    let sent = sender.matches("(\"").count();
+    assert!(sent >= declared.len(), "the table of parameters was found");
+}
+
+#[test]
+fn the_document_fits_ssm_and_every_pattern_is_anchored() {
+    let folder = repository().join("statemachine/documents/apply-s3-credential");
+    let built = document::build(&folder).unwrap();
+    assert!(built.to_string().len() < 64 * 1024, "SSM takes 64 KB (FACTS C)");
+    for (name, parameter) in built["parameters"].as_object().unwrap() {
+        let pattern = parameter["allowedPattern"].as_str().unwrap_or_else(|| panic!("{name} has no pattern"));
+        // The agent's match is not anchored (EMULATORS.md).
+        assert!(pattern.starts_with('^') && pattern.ends_with('$'), "{name}: {pattern}");
+    }
+}
+
+#[test]
+fn the_scripts_spell_the_errors_of_hosts_as_the_domain_does() {
+    let script = read("statemachine/documents/apply-s3-credential/linux.sh");
+    for error in HostError::ALL {
+        assert!(script.contains(error.name()), "linux.sh never says {}", error.name());
+    }
+}
