@@ -41,7 +41,13 @@ async fn refuse(world: &mut World, input: Value, error: &str, words: &[&str]) {
     assert_eq!(Standing::of(world), before, "nothing changes");
     assert!(world.cloud.commands().is_empty(), "no host is commanded");
     let lasting = effects_of_functions(world).into_iter().find(|(_, effect)| {
-        matches!(effect, Effect::KeyCreated { .. } | Effect::KeyStatusChanged { .. } | Effect::KeyDeleted { .. } | Effect::VersionStored { .. })
+        matches!(
+            effect,
+            Effect::KeyCreated { .. }
+                | Effect::KeyStatusChanged { .. }
+                | Effect::KeyDeleted { .. }
+                | Effect::VersionStored { .. }
+        )
     });
     assert!(lasting.is_none(), "even what was undone must not have been done: {lasting:?}");
     let notices = world.cloud.notices();
@@ -231,8 +237,10 @@ async fn a_role_of_another_account_that_may_not_be_assumed_is_named() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_host_with_fifty_tags_is_named_before_anything_is_staged() {
-    let tags: BTreeMap<String, String> =
-        (1..50).map(|number| (format!("tag-{number}"), "x".to_owned())).chain([("SQL".to_owned(), "2022".to_owned())]).collect();
+    let tags: BTreeMap<String, String> = (1..50)
+        .map(|number| (format!("tag-{number}"), "x".to_owned()))
+        .chain([("SQL".to_owned(), "2022".to_owned())])
+        .collect();
     assert_eq!(tags.len(), 50);
     let mut world = world(fleet([host(1), with(host(2), json!({ "tags": tags }))]), settings()).await;
     refuse(&mut world, rotate(), "NoTagRoom", &[&id(2), "50 tags", "Remove a tag"]).await;

@@ -1,1 +1,161 @@
-//! Being written.
+//! What the states say to each other. One example of each function's input and output stands in `contracts/`, for
+//! people and for whoever writes another step; the types read and write exactly that, and so does a real run.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::sync::Arc;
+
+use integration_tests::*;
+use rotation::contracts::{
+    Command, EnumerateInput, Fleet, PollInput, PromoteInput, Promoted, RetireInput, Retired, SendInput, StageInput,
+    Staged, StateInput,
+};
+use sandbox::fleet_file::FleetFile;
+use sandbox::functions_folder::FUNCTIONS;
+use sandbox::machine::{EventType, Execution};
+use sandbox::settings_file::read_json;
+use sandbox::world::{World, repository};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use serde_json::{Value, json};
+
+fn example(function: &str, part: &str) -> Value {
+    let path = repository().join(format!("tests/contracts/{function}.{part}.json"));
+    let text = fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
+    serde_json::from_str(&text).unwrap()
+}
+
+fn written<T: Serialize>(read: &T) -> Result<Value, String> {
+    serde_json::to_value(read).map_err(|error| error.to_string())
+}
+
+fn input<T: StateInput + Serialize>(value: &Value) -> Result<Value, String> {
+    written(&T::parse(value).map_err(|error| error.to_string())?)
+}
+
+fn output<T: DeserializeOwned + Serialize>(value: &Value) -> Result<Value, String> {
+    written(&T::deserialize(value).map_err(|error| error.to_string())?)
+}
+
+/// Reads a function's input or output by its type, and writes it again.
+fn through_its_type(function: &str, part: &str, value: &Value) -> Result<Value, String> {
+    match (function, part) {
+        ("enumerate-instances", "input") => input::<EnumerateInput>(value),
+        ("enumerate-instances", "output") => output::<Fleet>(value),
+        ("rotate-iam-key", "input") => input::<StageInput>(value),
+        ("rotate-iam-key", "output") => output::<Staged>(value),
+        ("send-command", "input") => input::<SendInput>(value),
+        ("poll-command", "input") => input::<PollInput>(value),
+        ("send-command" | "poll-command", "output") => output::<Command>(value),
+        ("promote-stage", "input") => input::<PromoteInput>(value),
+        ("promote-stage", "output") => output::<Promoted>(value),
+        ("retire-iam-key", "input") => input::<RetireInput>(value),
+        ("retire-iam-key", "output") => output::<Retired>(value),
+        _ => Err(format!("nobody has said what the {part} of {function} is")),
+    }
+}
+
+fn every_part() -> impl Iterator<Item = (&'static str, &'static str)> {
+    FUNCTIONS.into_iter().flat_map(|function| ["input", "output"].map(|part| (function, part)))
+}
+
+#[test]
+fn every_example_is_read_and_written_without_a_difference() {
+    for (function, part) in every_part() {
+        let example = example(function, part);
+        assert_eq!(through_its_type(function, part, &example), Ok(example.clone()), "{function} {part}");
+    }
+}
+
+#[test]
+fn an_unknown_field_is_refused_by_name() {
+    for (function, part) in every_part() {
+        let strange = with(example(function, part), json!({ "fromANewerVersion": true }));
+        let refusal = through_its_type(function, part, &strange).unwrap_err();
+        assert!(refusal.contains("fromANewerVersion"), "{function} {part}: {refusal}");
+    }
+}
+
+/// Output of a function, where in it; input of a function, where in that.
+const HANDED_ON: [(&str, &str, &str, &str); 13] = [
+    ("enumerate-instances", "/mode", "rotate-iam-key", "/mode"),
+    ("enumerate-instances", "/mode", "retire-iam-key", "/mode"),
+    ("enumerate-instances", "/places/0", "send-command", "/place"),
+    ("enumerate-instances", "/places/0", "poll-command", "/place"),
+    ("rotate-iam-key", "", "rotate-iam-key", "/previous"),
+    ("rotate-iam-key", "", "send-command", "/staged"),
+    ("rotate-iam-key", "", "retire-iam-key", "/staged"),
+    ("send-command", "", "poll-command", "/command"),
+    ("send-command", "/progress", "send-command", "/progress"),
+    ("poll-command", "/progress", "send-command", "/progress"),
+    ("poll-command", "/summary", "promote-stage", "/places/0"),
+    ("poll-command", "/summary", "retire-iam-key", "/places/0"),
+    ("promote-stage", "", "retire-iam-key", "/promoted"),
+];
+
+#[test]
+fn every_output_is_a_part_of_the_next_states_input() {
+    for (from, where_from, to, place) in HANDED_ON {
+        let part = example(from, "output").pointer(where_from).cloned().unwrap_or_default();
+        let mut next = example(to, "input");
+        *next.pointer_mut(place).unwrap_or_else(|| panic!("{to} has no {place}")) = part;
+        assert_eq!(through_its_type(to, "input", &next), Ok(next.clone()), "{from}{where_from} to {to}{place}");
+    }
+}
+
+/// One call of a function in an execution.
+struct Call {
+    function: String,
+    input: Value,
+    output: Value,
+}
+
+fn calls(execution: &Execution) -> Vec<Call> {
+    let by_id: BTreeMap<u64, _> = execution.events.iter().map(|event| (event.id, event)).collect();
+    let ended = execution.events.iter().filter(|event| event.kind == EventType::LambdaFunctionSucceeded);
+    let call = |ended: &sandbox::machine::HistoryEvent| {
+        let started = by_id.get(&ended.previous_event_id)?;
+        let scheduled = by_id.get(&started.previous_event_id)?;
+        let function = scheduled.details.resource.as_ref()?.rsplit(':').next()?.to_owned();
+        Some(Call { function, input: scheduled.details.input.clone()?, output: ended.details.output.clone()? })
+    };
+    ended.filter_map(call).collect()
+}
+
+/// The 12 hosts of `make try`, rotated.
+async fn rotated() -> (World, Execution) {
+    let examples = repository().join("tests/sandbox/examples");
+    let file = FleetFile::read(&examples.join("fleet.json")).unwrap();
+    let settings = read_json(&examples.join("settings.json")).unwrap();
+    let mut world = World::new(&file, settings, Arc::new(|_| {})).await.unwrap();
+    let execution = world.run(json!({})).await;
+    (world, execution)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_real_run_says_nothing_else_and_the_examples_have_its_fields() {
+    let (world, execution) = rotated().await;
+    let calls = calls(&execution);
+    for function in FUNCTIONS {
+        let mut of_function = calls.iter().filter(|call| call.function == function).peekable();
+        assert!(of_function.peek().is_some(), "{function} takes part");
+        for call in of_function {
+            assert_eq!(through_its_type(function, "input", &call.input), Ok(call.input.clone()), "{function}");
+            assert_eq!(through_its_type(function, "output", &call.output), Ok(call.output.clone()), "{function}");
+            let names = |value: &Value| value.as_object().map(|members| members.keys().cloned().collect::<Vec<_>>());
+            assert_eq!(names(&example(function, "input")), names(&call.input), "{function}");
+        }
+    }
+    conclude(&world).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_states_say_stays_small() {
+    let (world, execution) = rotated().await;
+    let texts = execution.events.iter().flat_map(|event| [&event.details.input, &event.details.output]);
+    let largest = texts.flatten().map(|value| value.to_string().len()).max().unwrap_or_default();
+    println!("largest payload {largest} bytes, {} events", execution.events.len());
+    assert!(largest < 8 * 1024, "{largest} bytes of the 256 KiB that a state may carry");
+    assert!(execution.events.len() < 300, "{} events of the 25,000 that an execution may have", execution.events.len());
+    conclude(&world).await;
+}

@@ -152,14 +152,20 @@ pub fn value_of(world: &World, label: &str) -> String {
 pub fn held_by(world: &World, host: &str) -> Vec<String> {
     let host = world.fleet.host(host).expect("the test asks for a host of its fleet");
     let servers = host.sql_servers().into_iter().map(|(_, server)| server);
-    servers.flat_map(|server| server.credentials.into_values()).filter_map(|held| held.access_key_id().map(str::to_owned)).collect()
+    servers
+        .flat_map(|server| server.credentials.into_values())
+        .filter_map(|held| held.access_key_id().map(str::to_owned))
+        .collect()
 }
 
 /// What functions did that changed anything, with the name of the call.
 pub fn effects_of_functions(world: &World) -> Vec<(Event, Effect)> {
     let journal = world.cloud.journal().into_iter();
-    let by_functions = journal.filter(|event| matches!(&event.caller, Caller::Function { name, .. } if name != "state-machine"));
-    by_functions.flat_map(|event| event.effects.clone().into_iter().map(move |effect| (event.clone(), effect))).collect()
+    let by_functions =
+        journal.filter(|event| matches!(&event.caller, Caller::Function { name, .. } if name != "state-machine"));
+    by_functions
+        .flat_map(|event| event.effects.clone().into_iter().map(move |effect| (event.clone(), effect)))
+        .collect()
 }
 
 /// The end of a rotation: one key, Active, current, stored, held by every named host; no label of a rotation that is
@@ -169,7 +175,11 @@ pub fn assert_rotated(world: &World, hosts: &[u32]) {
     assert_ne!(current, OLD_KEY, "the key was not rotated");
     assert_eq!(keys(world), BTreeMap::from([(current.clone(), KeyStatus::Active)]), "one key is left");
     assert_eq!(version_of(world, "AWSPENDING"), None, "nothing is pending");
-    assert_eq!(version_of(world, &current), version_of(world, "AWSCURRENT"), "the private label is on the current version");
+    assert_eq!(
+        version_of(world, &current),
+        version_of(world, "AWSCURRENT"),
+        "the private label is on the current version"
+    );
     let secret = world.cloud.secret(SECRET).expect("the secret is there");
     assert!(!secret.tags.keys().any(|tag| tag.contains(":intent")), "an intent is still open: {:?}", secret.tags);
     for number in hosts {

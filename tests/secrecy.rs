@@ -41,7 +41,8 @@ async fn the_search_finds_a_secret_in_every_form_in_which_it_could_hide() {
     let secret = world.cloud.secret_access_keys().remove(0);
     let percent = secret.replace('/', "%2F").replace('+', "%2B");
     for hidden in [secret.clone(), format!("{{\"x\":\"{secret}\"}}"), percent] {
-        let leaks = secrecy::search(&world.cloud, [("planted".to_owned(), format!("before {hidden} after"))].into_iter());
+        let leaks =
+            secrecy::search(&world.cloud, [("planted".to_owned(), format!("before {hidden} after"))].into_iter());
         assert_eq!(leaks.len(), 1, "it was not found in one of its forms");
     }
 }

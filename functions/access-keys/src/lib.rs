@@ -5,13 +5,13 @@
 use std::collections::BTreeMap;
 
 use aws_sdk_iam::Client;
-use aws_sdk_iam::types::AccessKeyMetadata;
+use aws_sdk_iam::types::{AccessKeyMetadata, StatusType};
 use jiff::Timestamp;
-use lambda::AwsResult;
+use lambda::{AwsFailure, AwsResult};
 use rotation::StepError;
 use rotation::keys::{KeyFacts, KeyOwner, KeyStatus, LastUse};
 use rotation::names::{AccessKeyId, VersionId};
-use rotation::plan::Reading;
+use rotation::plan::{Reading, key_of};
 use rotation::secret::SecretFacts;
 use rotation::settings::Settings;
 
@@ -54,11 +54,8 @@ pub async fn look(
 
 impl Look {
     async fn ask_for_owner(&self, iam: &Client, user: &str) -> Result<Option<KeyOwner>, StepError> {
-        let Some(current) = self.secret.current() else { return Ok(None) };
-        let key = self.secret.key_of(current).or_else(|| match self.readings.get(current) {
-            Some(Reading::Key(key)) => Some(key.clone()),
-            Some(Reading::NotAKey(_) | Reading::NoValue) | None => None,
-        });
+        let current = self.secret.current();
+        let key = current.and_then(|version| key_of(&self.secret, &self.readings, version));
         let Some(key) = key.filter(|key| !self.keys.iter().any(|listed| listed.id == *key)) else { return Ok(None) };
         // GetAccessKeyLastUsed is the one call that tells whose a key is (FACTS A).
         Ok(Some(match last_use(iam, &key).await?.0 {
@@ -66,6 +63,25 @@ impl Look {
             Some(owner) if owner == user => KeyOwner::NotListedYet,
             Some(owner) => KeyOwner::OtherUser(owner),
         }))
+    }
+}
+
+/// Deletes a key; one that is gone already was deleted by an earlier try.
+pub async fn delete(iam: &Client, user: &str, key: &AccessKeyId) -> Result<(), StepError> {
+    let call = iam.delete_access_key().user_name(user).access_key_id(key.as_str()).send().await;
+    gone_is_done(call.named("iam", "DeleteAccessKey"))
+}
+
+/// Makes a key Inactive; one that is gone needs it no more.
+pub async fn deactivate(iam: &Client, user: &str, key: &AccessKeyId) -> Result<(), StepError> {
+    let call = iam.update_access_key().user_name(user).access_key_id(key.as_str()).status(StatusType::Inactive);
+    gone_is_done(call.send().await.named("iam", "UpdateAccessKey"))
+}
+
+fn gone_is_done<T>(answer: Result<T, AwsFailure>) -> Result<(), StepError> {
+    match answer {
+        Err(failure) if failure.code() != "NoSuchEntity" => Err(failure.into()),
+        _ => Ok(()),
     }
 }
 

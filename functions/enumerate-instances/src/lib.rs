@@ -57,15 +57,7 @@ impl EnumerateInstances {
 async fn require_document(clients: &fleet::PlaceClients, settings: &Settings, place: &Place) -> Result<(), StepError> {
     let document = &settings.document;
     let call = clients.ssm.describe_document().name(&document.name).document_version(&document.version).send().await;
-    call.named("ssm", "DescribeDocument").map_err(|failure| match failure.code() {
-        "InvalidDocument" | "InvalidDocumentVersion" => StepError::DocumentNotFound {
-            document: document.name.clone(),
-            version: document.version.clone(),
-            region: place.region.clone(),
-            cause: failure.refusal,
-        },
-        _ => failure.into(),
-    })?;
+    call.named("ssm", "DescribeDocument").map_err(|failure| fleet::document_refused(settings, place, failure))?;
     Ok(())
 }
 

@@ -6,15 +6,18 @@
 mod ledger;
 mod reading;
 
+use std::collections::BTreeSet;
+
 use aws_credential_types::Credentials;
 use aws_sdk_ec2::types::Filter;
 use aws_sdk_ssm::types::{InstanceInformationStringFilter, PingStatus};
-use lambda::{AwsResult, Environment};
+use lambda::{AwsFailure, AwsResult, Environment};
 use rotation::StepError;
 use rotation::fleet::{Host, Roster};
 use rotation::names::{InstanceId, ledger_tag};
 use rotation::secret::Target;
 use rotation::settings::{Place, Settings};
+use rotation::waves::Nodes;
 
 pub use ledger::write as write_ledger;
 
@@ -71,12 +74,9 @@ pub async fn hosts(clients: &PlaceClients, settings: &Settings) -> Result<Vec<Ho
     });
     let mut hosts = describe(clients, conditions.collect(), &tag).await?;
     let bearers = Filter::builder().name("tag-key").values(&tag).build();
-    for mut bearer in describe(clients, vec![bearers], &tag).await? {
-        if !hosts.iter().any(|host| host.id == bearer.id) {
-            bearer.matches = false;
-            hosts.push(bearer);
-        }
-    }
+    let matching: BTreeSet<InstanceId> = hosts.iter().map(|host| host.id.clone()).collect();
+    let bearers = describe(clients, vec![bearers], &tag).await?.into_iter();
+    hosts.extend(bearers.filter(|host| !matching.contains(&host.id)).map(|host| Host { matches: false, ..host }));
     hosts.sort_by(|one, other| one.id.cmp(&other.id));
     Ok(hosts)
 }
@@ -113,21 +113,39 @@ pub async fn roster(
     Ok(roster)
 }
 
-/// Those of the instances that SSM sees online.
-pub async fn online(clients: &PlaceClients, instances: &[InstanceId]) -> Result<Vec<InstanceId>, StepError> {
-    /// FACTS C: a page holds at most 50.
-    const PAGE: usize = 50;
-    let mut online = Vec::new();
-    for chunk in instances.chunks(PAGE) {
+/// What SSM says of instances: asked only about hosts that gave no answer, or that are to be named.
+pub async fn nodes(clients: &PlaceClients, instances: &[InstanceId]) -> Result<Nodes, StepError> {
+    let mut nodes = Nodes::default();
+    for chunk in instances.chunks(NODES_OF_A_PAGE) {
         let ids = chunk.iter().map(|id| id.0.clone()).collect();
         let filter = InstanceInformationStringFilter::builder().key("InstanceIds").set_values(Some(ids)).build();
         let filter = filter.map_err(|_| StepError::NotVisibleYet { what: "instances to ask SSM about".to_owned() })?;
         let call = clients.ssm.describe_instance_information().filters(filter).max_results(50).send().await;
-        let answer = call.named("ssm", "DescribeInstanceInformation")?;
-        let seen =
-            answer.instance_information_list().iter().filter(|node| node.ping_status() == Some(&PingStatus::Online));
-        online.extend(seen.filter_map(|node| node.instance_id().map(InstanceId::from)));
+        for node in call.named("ssm", "DescribeInstanceInformation")?.instance_information_list() {
+            let Some(id) = node.instance_id().map(InstanceId::from) else { continue };
+            if node.ping_status() == Some(&PingStatus::Online) {
+                nodes.online.push(id.clone());
+            }
+            nodes.registered.push(id);
+        }
     }
-    online.sort();
-    Ok(online)
+    nodes.registered.sort();
+    nodes.online.sort();
+    Ok(nodes)
+}
+
+/// FACTS C: a page of DescribeInstanceInformation holds at most 50.
+pub const NODES_OF_A_PAGE: usize = 50;
+
+/// What a refusal of SSM means where it may be about the document.
+pub fn document_refused(settings: &Settings, place: &Place, failure: AwsFailure) -> StepError {
+    match failure.code() {
+        "InvalidDocument" | "InvalidDocumentVersion" => StepError::DocumentNotFound {
+            document: settings.document.name.clone(),
+            version: settings.document.version.clone(),
+            region: place.region.clone(),
+            cause: failure.refusal,
+        },
+        _ => failure.into(),
+    }
 }

@@ -6,19 +6,22 @@ use aws_sdk_ssm::types::{Command as SsmCommand, CommandInvocation};
 use jiff::Timestamp;
 use lambda::AwsResult;
 use rotation::StepError;
-use rotation::host_answer::HostAnswer;
+use rotation::fleet::Roster;
+use rotation::host_answer::{Blocking, HostAnswer};
 use rotation::ledger::LedgerEntry;
 use rotation::names::InstanceId;
 use rotation::secret::Target;
-use rotation::verdict::{HostReport, Invocation, Verdict, judge};
+use rotation::verdict::{
+    CREDENTIAL_IN_THE_WAY, HostReport, Invocation, LEDGER_NOT_WRITTEN, NO_ANSWER, UNREACHABLE, Verdict, judge,
+};
 
 /// The answers, judged.
 #[derive(Debug, Default)]
 pub(crate) struct Answers {
     proved: BTreeMap<InstanceId, HostAnswer>,
-    /// Hosts that failed.
-    pub failed: Vec<HostReport>,
+    failed: Vec<HostReport>,
     silent: BTreeSet<InstanceId>,
+    heard: BTreeSet<InstanceId>,
 }
 
 /// Reads every invocation of a command, 50 a page, and judges it.
@@ -63,9 +66,13 @@ impl Answers {
         let host = InstanceId(invocation.instance.clone());
         match judge(invocation, rotation, &target.version) {
             Verdict::Proved(answer) => {
+                self.heard.insert(host.clone());
                 self.proved.insert(host, answer);
             }
-            Verdict::Failed(report) => self.failed.push(report),
+            Verdict::Failed(report) => {
+                self.heard.insert(host);
+                self.failed.push(report);
+            }
             Verdict::Silent | Verdict::Running => {
                 self.silent.insert(host);
             }
@@ -79,7 +86,47 @@ impl Answers {
 
     /// Whether a host has said anything.
     pub(crate) fn is_heard(&self, host: &InstanceId) -> bool {
-        self.proved.contains_key(host) || self.failed.iter().any(|report| report.host == *host)
+        self.heard.contains(host)
+    }
+
+    /// Hosts whose proof could not be recorded.
+    pub(crate) fn not_written(&mut self, hosts: &[InstanceId]) {
+        let report = |host: &InstanceId| {
+            HostReport::new(host.clone(), "", LEDGER_NOT_WRITTEN, "the instance's tags could not be written")
+        };
+        self.failed.extend(hosts.iter().map(report));
+    }
+
+    /// Everything that a person must know of the place's hosts. One that failed and has gone since is nobody's concern.
+    pub(crate) fn reports(&self, roster: &Roster, slow: &[InstanceId], unreachable: &[InstanceId]) -> Vec<HostReport> {
+        let lacking: BTreeSet<&InstanceId> = roster.lacking.iter().map(|host| &host.id).collect();
+        let failed = self.failed.iter().filter(|report| lacking.contains(&report.host)).cloned();
+        let slow = slow.iter().map(|host| {
+            HostReport::new(
+                host.clone(),
+                "",
+                NO_ANSWER,
+                "SSM sees it online, and it gave no answer within the deadline",
+            )
+        });
+        let unreachable = unreachable.iter().map(|host| {
+            HostReport::new(host.clone(), "", UNREACHABLE, "its agent gave no answer, and SSM does not see it online")
+        });
+        failed.chain(slow).chain(unreachable).chain(self.blocking()).collect()
+    }
+
+    /// Credentials that hold up the retirement, on hosts that proved.
+    fn blocking(&self) -> impl Iterator<Item = HostReport> {
+        self.proved.iter().flat_map(|(host, answer)| {
+            answer.blocking.iter().map(|credential| {
+                let why = match credential.why {
+                    Blocking::Shadows => "is more specific than ours, so that SQL Server uses it in our place",
+                    Blocking::Undeclared => "holds an S3 access key, and the settings neither list nor declare it",
+                };
+                let message = format!("the credential {} {why}", credential.credential);
+                HostReport::new(host.clone(), &credential.instance, CREDENTIAL_IN_THE_WAY, &message)
+            })
+        })
     }
 
     /// The entries of the hosts that proved; their time is when SSM was asked.
@@ -89,6 +136,7 @@ impl Answers {
             commanded,
             owner: answer.owner.clone(),
             passive: answer.passive.clone(),
+            nothing: answer.proved == 0 && answer.passive.is_none(),
             blocked: !answer.blocking.is_empty(),
         };
         self.proved.iter().map(|(host, answer)| (host.clone(), entry(answer))).collect()

@@ -16,8 +16,7 @@ use rotation::fleet::{Host, Roster};
 use rotation::ledger::LedgerEntry;
 use rotation::names::InstanceId;
 use rotation::secret::Target;
-use rotation::verdict::{HostReport, LEDGER_NOT_WRITTEN, NO_ANSWER, UNREACHABLE};
-use rotation::waves::{self, WaveResult};
+use rotation::waves::{self, Progress, WaveResult};
 
 use answers::Answers;
 
@@ -52,9 +51,10 @@ impl PollCommand {
         let target = secret.expected_target(input.command.version.as_ref())?;
         let answers = answers::read(&clients, &command, &input.settings.rotation, &target).await?;
         let expected_answers = usize::try_from(command.target_count).unwrap_or_default();
-        if answers.count() < expected_answers && input.now < deadline {
-            let what = format!("{} of {expected_answers} invocations of {}", answers.count(), id_of(&command));
-            return Err(StepError::NotVisibleYet { what });
+        if answers.count() < expected_answers && input.now < waves::answers_deadline(&input.settings.waves, asked) {
+            // Fewer invocations than targets: the others are not visible yet (FACTS C).
+            let pause = waves::poll_pause_seconds(&input.settings.waves, asked, input.now);
+            return Ok(Command { outcome: CommandOutcome::Wait, wait_seconds: pause, ..input.command });
         }
         self.judge(&input, &clients, &command, &target, answers).await
     }
@@ -73,39 +73,39 @@ impl PollCommand {
         let entries = answers.ledger_entries(target, timestamp(command));
         let unwritten = fleet::write_ledger(clients, &settings.rotation, &entries).await?;
         enter(&mut hosts, entries, &unwritten);
-        answers.failed.extend(
-            unwritten
-                .iter()
-                .map(|host| HostReport::new(host.clone(), "", LEDGER_NOT_WRITTEN, "its tags could not be written")),
-        );
+        answers.not_written(&unwritten);
         let roster = Roster::new(hosts, Some(target));
-        let silent = silent_hosts(command, &roster, &answers);
-        let online = fleet::online(clients, &silent).await?;
-        let (slow, unreachable): (Vec<_>, Vec<_>) = silent.into_iter().partition(|host| online.contains(host));
-        let mut reports = answers.failed;
-        reports.extend(slow.into_iter().map(|host| {
-            HostReport::new(host, "", NO_ANSWER, "SSM sees it online, and it gave no answer within the deadline")
-        }));
-        // A host that failed and has gone since is nobody's concern.
-        reports.retain(|report| roster.lacking.iter().any(|host| host.id == report.host));
+        let wave = Wave { command, asked: timestamp(command), answers: &answers };
+        let (silent, uncommanded) = wave.unheard(&roster);
+        let online = fleet::nodes(clients, &silent).await?.online;
+        let (slow, mut unreachable): (Vec<_>, Vec<_>) = silent.into_iter().partition(|host| online.contains(host));
         let result = WaveResult {
-            failed: count_failed(command, &roster, &unreachable),
+            failed: wave.count_lacking(&roster).saturating_sub(unreachable.len()),
             unreachable: unreachable.len(),
             still_lacking: roster.lacking.len().saturating_sub(unreachable.len()),
+            has_real_proof: roster.has_real_proof(),
         };
-        reports.extend(unreachable.into_iter().map(|host| {
-            HostReport::new(host, "", UNREACHABLE, "its agent gave no answer, and SSM does not see it online")
-        }));
         let next = waves::next(&input.command.progress, result, &settings.waves);
-        let summary = PlaceSummary::new(&input.place, &target.version, &roster, result.unreachable, &reports);
-        Ok(Command {
-            outcome: if next.is_some() { CommandOutcome::NextWave } else { CommandOutcome::Done },
-            summary: next.is_none().then_some(summary),
-            progress: next.unwrap_or_else(|| input.command.progress.clone()),
-            command_id: None,
-            version: Some(target.version.clone()),
-            wait_seconds: 0,
-        })
+        if next.is_some() {
+            return Ok(over(input, target, next, None));
+        }
+        let known = fleet::nodes(clients, &uncommanded).await?.online;
+        unreachable.extend(uncommanded.into_iter().filter(|host| !known.contains(host)));
+        let reports = answers.reports(&roster, &slow, &unreachable);
+        let summary = PlaceSummary::new(&input.place, &target.version, &roster, unreachable.len(), &reports);
+        Ok(over(input, target, None, Some(summary)))
+    }
+}
+
+/// The wave is over: what is next, or how the place stands.
+fn over(input: &PollInput, target: &Target, next: Option<Progress>, summary: Option<PlaceSummary>) -> Command {
+    Command {
+        outcome: if next.is_some() { CommandOutcome::NextWave } else { CommandOutcome::Done },
+        progress: next.unwrap_or_else(|| input.command.progress.clone()),
+        command_id: None,
+        version: Some(target.version.clone()),
+        wait_seconds: 0,
+        summary,
     }
 }
 
@@ -115,9 +115,13 @@ async fn find(clients: &fleet::PlaceClients, input: &PollInput) -> Result<SsmCom
         path: "command.commandId".to_owned(),
         problem: "there is no command to look at".to_owned(),
     })?;
-    let answer = clients.ssm.list_commands().command_id(id).send().await.named("ssm", "ListCommands")?;
-    let command = answer.commands.unwrap_or_default().into_iter().next();
-    command.ok_or_else(|| StepError::NotVisibleYet { what: format!("the command {id}") })
+    let not_visible = || StepError::NotVisibleYet { what: format!("the command {id}") };
+    match clients.ssm.list_commands().command_id(id).send().await.named("ssm", "ListCommands") {
+        Ok(answer) => answer.commands.unwrap_or_default().into_iter().next().ok_or_else(not_visible),
+        // SSM's two ways of saying so: an empty list, and an id that it does not know (FACTS C).
+        Err(failure) if failure.code() == "InvalidCommandId" => Err(not_visible()),
+        Err(failure) => Err(failure.into()),
+    }
 }
 
 /// When SSM was asked, to the millisecond: the only clock that a proof's time is taken from.
@@ -154,20 +158,30 @@ fn enter(hosts: &mut [Host], mut entries: BTreeMap<InstanceId, LedgerEntry>, unw
     }
 }
 
-/// Whether the command was meant for a host.
-fn is_expected(command: &SsmCommand, host: &InstanceId) -> bool {
-    let named = command.instance_ids();
-    named.is_empty() || named.contains(&host.0)
+/// A command and what was heard of it.
+struct Wave<'a> {
+    command: &'a SsmCommand,
+    asked: Timestamp,
+    answers: &'a Answers,
 }
 
-/// Hosts of the wave that run and of which nothing was heard.
-fn silent_hosts(command: &SsmCommand, roster: &Roster, answers: &Answers) -> Vec<InstanceId> {
-    let lacking = roster.lacking.iter().map(|host| &host.id);
-    lacking.filter(|host| is_expected(command, host) && !answers.is_heard(host)).cloned().collect()
-}
+impl Wave<'_> {
+    /// Whether the command was meant for a host. One for the whole fleet was not meant for a host that came up later.
+    fn is_meant_for(&self, host: &Host) -> bool {
+        let named = self.command.instance_ids();
+        if named.is_empty() { host.renewed <= self.asked } else { named.contains(&host.id.0) }
+    }
 
-/// Hosts of the wave that lack a proof although they are there.
-fn count_failed(command: &SsmCommand, roster: &Roster, unreachable: &[InstanceId]) -> usize {
-    let lacking = roster.lacking.iter().map(|host| &host.id);
-    lacking.filter(|host| is_expected(command, host) && !unreachable.contains(host)).count()
+    /// Running hosts without a proof of which nothing was heard: those that were commanded, and the others.
+    fn unheard(&self, roster: &Roster) -> (Vec<InstanceId>, Vec<InstanceId>) {
+        let unheard = roster.lacking.iter().filter(|host| !self.answers.is_heard(&host.id));
+        let (commanded, others): (Vec<&Host>, Vec<&Host>) = unheard.partition(|host| self.is_meant_for(host));
+        let ids = |hosts: Vec<&Host>| hosts.into_iter().map(|host| host.id.clone()).collect();
+        (ids(commanded), ids(others))
+    }
+
+    /// Commanded hosts that run and lack a proof.
+    fn count_lacking(&self, roster: &Roster) -> usize {
+        roster.lacking.iter().filter(|host| self.is_meant_for(host)).count()
+    }
 }

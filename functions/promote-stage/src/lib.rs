@@ -6,7 +6,7 @@ use jiff::Timestamp;
 use lambda::Environment;
 use rotation::StepError;
 use rotation::contracts::{PromoteInput, Promoted};
-use rotation::names::{AWSCURRENT, AWSPENDING, STANDING_TAG};
+use rotation::names::{AWSCURRENT, AWSPENDING, STANDING_TAG, VersionId};
 use rotation::promotion;
 use rotation::secret::SecretFacts;
 
@@ -30,9 +30,10 @@ impl PromoteStage {
             return self.finish(input.now, secret, false).await;
         }
         if secret.pending() != Some(&version) {
-            return Err(StepError::NotVisibleYet {
-                what: format!("AWSPENDING of {} on version {version}", secret.arn),
-            });
+            let holder = secret.pending().map_or("no version", VersionId::as_str);
+            let what =
+                format!("AWSPENDING on version {version}; it is on {holder}, and if that lasts, somebody took it");
+            return Err(StepError::NotVisibleYet { what });
         }
         if secret.key_of(&version).is_none() {
             return Err(StepError::PendingVersionNotOurs { secret: settings.secret.id.clone(), version });

@@ -2,12 +2,13 @@
 //!
 //! It looks at everything anew, since hours may have passed since the run began: the hosts first, the labels last.
 
-use lambda::{AwsResult, Environment};
+use lambda::Environment;
 use rotation::StepError;
 use rotation::contracts::{RetireInput, Retired, StageOutcome};
 use rotation::fleet::Roster;
 use rotation::names::AccessKeyId;
 use rotation::plan::{Facts, Plan, Retirement, Stage, describe_keys, plan};
+use rotation::promotion::name_failures;
 use rotation::report::Record;
 use rotation::request::Mode;
 use rotation::secret::SecretFacts;
@@ -91,12 +92,12 @@ impl RetireIamKey {
     async fn apply(&self, input: &RetireInput, secret: &SecretFacts, what: &Retirement) -> Result<(), StepError> {
         match what {
             Retirement::Deactivate { key } => {
-                self.deactivate(&input.settings.user, key).await?;
+                access_keys::deactivate(&self.iam, &input.settings.user, key).await?;
                 self.record_inactive(input, secret, key).await
             }
             Retirement::RecordInactive { key } => self.record_inactive(input, secret, key).await,
             Retirement::Delete { key, version } => {
-                self.delete(&input.settings.user, key).await?;
+                access_keys::delete(&self.iam, &input.settings.user, key).await?;
                 if let Some(version) = version {
                     secret::move_label(&self.secretsmanager, &secret.arn, key.as_str(), Some(version), None).await?;
                 }
@@ -105,19 +106,6 @@ impl RetireIamKey {
             }
             Retirement::NotYet { .. } => Ok(()),
         }
-    }
-
-    async fn deactivate(&self, user: &str, key: &AccessKeyId) -> Result<(), StepError> {
-        let call = self
-            .iam
-            .update_access_key()
-            .user_name(user)
-            .access_key_id(key.as_str())
-            .status(aws_sdk_iam::types::StatusType::Inactive)
-            .send()
-            .await;
-        call.named("iam", "UpdateAccessKey")?;
-        Ok(())
     }
 
     /// Records when a key was made Inactive, after it was: a record that is late only delays.
@@ -130,15 +118,6 @@ impl RetireIamKey {
         let tag = secret::inactive_tag(key.as_str());
         secret::record(&self.secretsmanager, &secret.arn, [(tag.as_str(), input.now.to_string())]).await
     }
-
-    async fn delete(&self, user: &str, key: &AccessKeyId) -> Result<(), StepError> {
-        let call = self.iam.delete_access_key().user_name(user).access_key_id(key.as_str()).send().await;
-        match call.named("iam", "DeleteAccessKey") {
-            // Already gone: this step ran before.
-            Err(failure) if failure.code() != "NoSuchEntity" => Err(failure.into()),
-            _ => Ok(()),
-        }
-    }
 }
 
 /// Whether the staging that was held up has its slot now.
@@ -149,6 +128,9 @@ fn can_stage_now(input: &RetireInput, plan: &Plan) -> bool {
 
 /// All that is safe has been done; what a person must know ends the run loudly.
 fn raise_what_needs_a_person(input: &RetireInput, plan: &Plan) -> Result<(), StepError> {
+    if input.places.iter().any(|place| place.error.is_some()) {
+        return Err(StepError::PlacesNotCommanded { named: name_failures(&input.places) });
+    }
     if !plan.unknown.is_empty() {
         let keys = describe_keys(&plan.unknown);
         return Err(StepError::UnknownAccessKey { user: input.settings.user.clone(), keys });

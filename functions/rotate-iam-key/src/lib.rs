@@ -56,10 +56,7 @@ impl RotateIamKey {
             roster: None,
         };
         let plan = plan(&facts)?;
-        let has_made = input.previous.outcome == StageOutcome::Checking && input.previous.version.is_some();
-        if has_made && matches!(plan.stage, Stage::Make { .. }) {
-            return Err(StepError::NotVisibleYet { what: "the key that this execution has just stored".to_owned() });
-        }
+        require_visible(&input, &facts, &plan.stage)?;
         if input.mode == Mode::Plan {
             return Ok(tell(&plan.stage));
         }
@@ -68,6 +65,11 @@ impl RotateIamKey {
         match plan.stage {
             Stage::NotAsked => Ok(answer(StageOutcome::NotAsked, "")),
             Stage::Pending { version, key } => Ok(pending(version, key)),
+            // The time in the input is when the state was entered, and a retry may come minutes later; a key is made
+            // only by a first try, so that the intent's window begins when the key is made.
+            Stage::Make { .. } if input.retries > 0 => {
+                Ok(Staged { wait_seconds: 1, ..answer(StageOutcome::Checking, "") })
+            }
             Stage::Make { token } => self.make(&facts, &secret.arn, token).await,
             Stage::Check { version, key } => self.check(&input, secret, version, key).await,
             Stage::Wait { until, execution } => Ok(wait(input.now, until, &execution)),
@@ -154,6 +156,22 @@ impl RotateIamKey {
         secret::forget(&self.secretsmanager, &secret.arn, Intent::TAGS).await?;
         Ok(pending(version, key))
     }
+}
+
+/// What this execution has stored must be seen before anything is concluded from what is seen.
+fn require_visible(input: &StageInput, facts: &Facts<'_>, stage: &Stage) -> Result<(), StepError> {
+    let made = input.previous.version.as_ref().filter(|_| input.previous.outcome == StageOutcome::Checking);
+    let Some(made) = made else { return Ok(()) };
+    let is_seen = match stage {
+        Stage::Check { version, .. } | Stage::Pending { version, .. } => version == made,
+        Stage::NotAsked | Stage::Make { .. } | Stage::Wait { .. } | Stage::Refused(_) => {
+            facts.secret.current() == Some(made)
+        }
+    };
+    if is_seen {
+        return Ok(());
+    }
+    Err(StepError::NotVisibleYet { what: format!("version {made}, which this execution has stored") })
 }
 
 /// The version that an execution stores a new key as: the same however often its step is run.

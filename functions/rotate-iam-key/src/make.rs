@@ -24,6 +24,12 @@ impl RotateIamKey {
             keys_seen: facts.keys.iter().map(|key| key.id.clone()).collect(),
         };
         secret::record(&self.secretsmanager, arn, intent.to_tags()).await?;
+        // Tags have no compare-and-swap: of two executions that record at once, the one that is still seen goes on.
+        let seen = secret::look(&self.secretsmanager, arn).await?.intent;
+        let is_new = |seen: &Intent| seen.execution != intent.execution && Some(seen) != facts.secret.intent.as_ref();
+        if let Some(other) = seen.filter(is_new) {
+            return Err(StepError::AnotherExecutionStages { execution: other.execution });
+        }
         let key = self.create_fitting_key(facts.settings, arn).await?;
         let id = key.id.clone();
         self.store(facts.settings, arn, &token, key).await?;
@@ -44,7 +50,7 @@ impl RotateIamKey {
             };
             match AccessKey::new(created.0.0.clone(), created.1) {
                 Ok(key) => return Ok(key),
-                Err(_) => self.delete(user, &created.0).await?,
+                Err(_) => access_keys::delete(&self.iam, user, &created.0).await?,
             }
         }
         secret::forget(&self.secretsmanager, arn, Intent::TAGS).await?;
@@ -97,22 +103,14 @@ impl RotateIamKey {
             Err(failure) if failure.may_have_taken_effect => Err(failure.into()),
             // An earlier try has stored its key under this token, and the look did not show it yet.
             Err(failure) if failure.code() == "ResourceExistsException" => {
-                self.delete(&settings.user, &key.id).await?;
+                access_keys::delete(&self.iam, &settings.user, &key.id).await?;
                 Err(StepError::NotVisibleYet { what: format!("version {token}, which an earlier try stored") })
             }
             Err(failure) => {
-                self.delete(&settings.user, &key.id).await?;
+                access_keys::delete(&self.iam, &settings.user, &key.id).await?;
                 secret::forget(&self.secretsmanager, arn, Intent::TAGS).await?;
                 Err(StepError::KeyNotStored { key: key.id, cause: failure.refusal })
             }
-        }
-    }
-
-    async fn delete(&self, user: &str, key: &AccessKeyId) -> Result<(), StepError> {
-        let call = self.iam.delete_access_key().user_name(user).access_key_id(key.as_str()).send().await;
-        match call.named("iam", "DeleteAccessKey") {
-            Err(failure) if failure.code() != "NoSuchEntity" => Err(failure.into()),
-            _ => Ok(()),
         }
     }
 }

@@ -52,10 +52,6 @@ contract! {
         settings: Settings,
         /// The execution's input, as somebody wrote it.
         input: Value,
-        /// The execution's ARN.
-        execution: String,
-        /// When the state was entered.
-        now: Timestamp,
     }
 
     /// Output of `enumerate-instances`: the fleet in numbers.
@@ -90,6 +86,8 @@ contract! {
         execution: String,
         /// When the state was entered.
         now: Timestamp,
+        /// How often the state machine has tried this since then.
+        retries: u32,
         /// What this function answered last time in this execution.
         previous: Staged,
     }
@@ -134,8 +132,6 @@ contract! {
     PollInput {
         /// The rotation's settings.
         settings: Settings,
-        /// The execution's ARN.
-        execution: String,
         /// When the state was entered.
         now: Timestamp,
         /// The account and region.
@@ -305,6 +301,15 @@ impl PlaceSummary {
     /// Running hosts whose agent answered.
     pub fn online(&self) -> u32 {
         self.running.saturating_sub(self.unreachable)
+    }
+}
+
+impl PlaceError {
+    /// The message inside: Lambda's cause is JSON.
+    pub fn message(&self) -> String {
+        let parsed: Option<Value> = serde_json::from_str(&self.cause).ok();
+        let message = parsed.as_ref().and_then(|cause| cause.get("errorMessage")).and_then(Value::as_str);
+        message.unwrap_or(&self.cause).to_owned()
     }
 }
 

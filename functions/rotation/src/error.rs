@@ -118,6 +118,9 @@ step_errors! {
     /// The document or its pinned version does not exist in a region.
     #[error("the document {document} version {version} cannot be run in {region} ({cause}). Deploy the document there, or correct document in the settings")]
     DocumentNotFound { #[doc = "The document."] document: String, #[doc = "The version."] version: String, #[doc = "The region."] region: String, #[doc = "AWS's words."] cause: Box<AwsRefusal> },
+    /// A whole account or region could not be commanded; what could be done elsewhere was done.
+    #[error("these accounts and regions could not be commanded, and everything else was done: {named}. Remove the cause; the next run goes on")]
+    PlacesNotCommanded { #[doc = "Each place and host, with cause and remedy."] named: String },
     /// Too few hosts proved the version; AWSCURRENT was not moved.
     #[error("version {version} is not promoted: {problem}. {named}")]
     ProofsMissing { #[doc = "The version."] version: VersionId, #[doc = "What is missing."] problem: String, #[doc = "The hosts, with cause and remedy."] named: String },

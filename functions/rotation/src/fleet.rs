@@ -126,6 +126,18 @@ impl Roster {
         roster
     }
 
+    /// Running hosts that are to be commanded: those without a proof, and those whose proof came with a credential that
+    /// blocks retirement, since it may be gone by now.
+    pub fn to_command(&self) -> Vec<InstanceId> {
+        let blocked = self.blocked.iter().filter(|host| host.matches && host.is_up());
+        self.lacking.iter().chain(blocked).map(|host| host.id.clone()).collect()
+    }
+
+    /// Whether a host with a SQL Server instance has proved the target: what a canary is for.
+    pub fn has_real_proof(&self) -> bool {
+        self.proved.iter().any(|host| host.ledger.as_ref().is_some_and(|entry| !entry.nothing))
+    }
+
     /// How many run.
     pub fn running(&self) -> usize {
         self.proved.len() + self.lacking.len()

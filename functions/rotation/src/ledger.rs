@@ -8,7 +8,7 @@ use jiff::Timestamp;
 
 use crate::names::VersionId;
 
-/// One entry: `<version> <time> [owner:<hash>] [passive:<hash>] [blocked]`.
+/// One entry: `<version> <time> [owner:<hash>] [passive:<hash>] [nothing] [blocked]`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LedgerEntry {
     /// The version that the host proved.
@@ -19,6 +19,8 @@ pub struct LedgerEntry {
     pub owner: Option<String>,
     /// Hash of the virtual names for which it is a passive node.
     pub passive: Option<String>,
+    /// Whether it has no SQL Server instance that could hold the credential, so that its proof says nothing of the key.
+    pub nothing: bool,
     /// Whether a credential on it stands in the way of retirement.
     pub blocked: bool,
 }
@@ -32,12 +34,14 @@ impl LedgerEntry {
             commanded: words.next()?.parse().ok()?,
             owner: None,
             passive: None,
+            nothing: false,
             blocked: false,
         };
         for word in words {
             match word.split_once(':') {
                 Some(("owner", hash)) => entry.owner = Some(hash.to_owned()),
                 Some(("passive", hash)) => entry.passive = Some(hash.to_owned()),
+                _ if word == "nothing" => entry.nothing = true,
                 _ if word == "blocked" => entry.blocked = true,
                 _ => return None,
             }
@@ -55,6 +59,9 @@ impl fmt::Display for LedgerEntry {
         if let Some(hash) = &self.passive {
             write!(formatter, " passive:{hash}")?;
         }
+        if self.nothing {
+            formatter.write_str(" nothing")?;
+        }
         if self.blocked { formatter.write_str(" blocked") } else { Ok(()) }
     }
 }
@@ -65,7 +72,7 @@ mod tests {
 
     #[test]
     fn an_entry_survives_its_tag() {
-        for text in ["v1 2026-11-24T06:00:00Z", "v1 2026-11-24T06:00:00Z owner:ab passive:cd blocked"] {
+        for text in ["v1 2026-11-24T06:00:00Z", "v1 2026-11-24T06:00:00Z owner:ab passive:cd nothing blocked"] {
             assert_eq!(LedgerEntry::parse(text).unwrap().to_string(), text);
         }
     }

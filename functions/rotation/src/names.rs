@@ -43,8 +43,6 @@ identifiers! {
 pub const AWSCURRENT: &str = "AWSCURRENT";
 /// The label of the version that hosts are brought to before anyone reads it.
 pub const AWSPENDING: &str = "AWSPENDING";
-/// The label that Secrets Manager itself moves along; we only ever read it.
-pub const AWSPREVIOUS: &str = "AWSPREVIOUS";
 
 /// Tag of the secret: which versions are current and pending, and since when.
 pub const STANDING_TAG: &str = "credential-rotation:standing";

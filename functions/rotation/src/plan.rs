@@ -114,10 +114,7 @@ impl Facts<'_> {
 
     /// The key of a version, by its private label or by what was read.
     pub fn key_of(&self, version: &VersionId) -> Option<AccessKeyId> {
-        self.secret.key_of(version).or_else(|| match self.readings.get(version)? {
-            Reading::Key(key) => Some(key.clone()),
-            Reading::NotAKey(_) | Reading::NoValue => None,
-        })
+        key_of(&self.secret, &self.readings, version)
     }
 
     /// The key that readers get now.
@@ -126,13 +123,23 @@ impl Facts<'_> {
     }
 }
 
+/// The key of a version, by its private label or by what was read.
+pub fn key_of(
+    secret: &SecretFacts,
+    readings: &BTreeMap<VersionId, Reading>,
+    version: &VersionId,
+) -> Option<AccessKeyId> {
+    secret.key_of(version).or_else(|| match readings.get(version)? {
+        Reading::Key(key) => Some(key.clone()),
+        Reading::NotAKey(_) | Reading::NoValue => None,
+    })
+}
+
 /// Who accounts for each of the user's keys.
 #[derive(Clone, Debug, Default)]
 pub struct Account {
     /// Keys that a labelled version of the secret holds.
     pub versions: BTreeMap<AccessKeyId, VersionId>,
-    /// Keys that the open intent may have made, while its window is open.
-    pub candidates: BTreeSet<AccessKeyId>,
     /// Keys that a crashed run made and never stored: nobody can hold them.
     pub orphans: BTreeSet<AccessKeyId>,
     /// Keys that nothing explains.
@@ -153,13 +160,13 @@ impl Account {
                 continue;
             }
             match intent_explains(facts, key) {
-                Some(true) => account.orphans.insert(key.id.clone()),
-                Some(false) => account.candidates.insert(key.id.clone()),
-                None => {
-                    account.unknown.push(key.clone());
-                    false
+                Some(true) => {
+                    account.orphans.insert(key.id.clone());
                 }
-            };
+                // Its window is still open: whoever made it may store it yet.
+                Some(false) => {}
+                None => account.unknown.push(key.clone()),
+            }
         }
         account
     }

@@ -45,7 +45,7 @@ pub fn name_failures(places: &[PlaceSummary]) -> String {
         let broken = place
             .error
             .as_ref()
-            .map(|error| format!("{} in {}: {}: {}", place.region, place.account, error.error, error.cause));
+            .map(|error| format!("{} in {}: {}: {}", place.region, place.account, error.error, error.message()));
         broken.into_iter().chain(place.failures.iter().map(|report| report.describe())).collect::<Vec<_>>()
     };
     places.iter().flat_map(of_place).collect::<Vec<_>>().join("\n")

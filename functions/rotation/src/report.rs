@@ -57,9 +57,14 @@ impl Record<'_> {
         let what = match (self.mode, self.promoted.promoted) {
             (Mode::Plan, _) => "plan",
             (_, true) => "rotated",
+            (Mode::Rotate | Mode::Converge, false) if self.has_failures() => "hosts need attention",
             (Mode::Rotate | Mode::Converge, false) => "converged",
         };
         format!("credential-rotation {}: {what}", self.rotation).chars().take(100).collect()
+    }
+
+    fn has_failures(&self) -> bool {
+        self.places.iter().any(|place| place.error.is_some() || !place.failures.is_empty())
     }
 
     fn is_worth_telling(&self) -> bool {
@@ -68,7 +73,8 @@ impl Record<'_> {
             || self.promoted.promoted
             || key_changed
             || self.staged.outcome == StageOutcome::HeldUp
-            || self.places.iter().any(|place| place.proved > 0 || !place.failures.is_empty())
+            || self.has_failures()
+            || self.places.iter().any(|place| place.proved > 0)
     }
 
     fn staging(&self) -> Vec<String> {

@@ -187,8 +187,8 @@ impl Intent {
         let keys: Vec<&str> = self.keys_seen.iter().map(AccessKeyId::as_str).collect();
         [
             (INTENT_TAG, format!("token={} recorded={}", self.token, self.recorded)),
-            // A tag's value takes 256 characters; an execution's ARN is shorter unless both names are at their limit.
-            (INTENT_EXECUTION_TAG, self.execution.chars().take(256).collect()),
+            // At most 218 characters of the 256 that a tag holds: two names of 80 and their surroundings.
+            (INTENT_EXECUTION_TAG, self.execution.clone()),
             (INTENT_KEYS_TAG, keys.join(" ")),
         ]
     }

@@ -9,6 +9,9 @@ use serde::{Deserialize, Serialize};
 
 use crate::error::StepError;
 
+/// Accounts and regions of one rotation: what they report together has to fit a state's 256 KiB.
+pub const PLACES: usize = 20;
+
 /// Everything a rotation is told.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
@@ -261,6 +264,11 @@ impl Settings {
                 waves.wave_timeout_seconds
             )
         })?;
+        // The canary's waves and the others', each to its end, within the state machine's own limit of 12 hours.
+        let longest = u64::from(waves.wave_timeout_seconds) * 2 * u64::from(waves.attempts);
+        refuse(longest > 40_000, "waves.waveTimeoutSeconds", || {
+            format!("2 x attempts waves of {} s do not fit the state machine's 12 hours", waves.wave_timeout_seconds)
+        })?;
         self.check_overlap_exceeds_waits()?;
         self.check_credentials()?;
         self.check_targets()
@@ -299,6 +307,12 @@ impl Settings {
     }
 
     fn check_targets(&self) -> Result<(), StepError> {
+        let places = self.places().len();
+        refuse(places > PLACES, "fleet.targets", || {
+            format!(
+                "{places} accounts and regions are more than one execution can report on ({PLACES}): make a second rotation"
+            )
+        })?;
         let mut seen = std::collections::BTreeSet::new();
         for (index, place) in self.places().iter().enumerate() {
             refuse(!seen.insert((place.account.clone(), place.region.clone())), "fleet.targets", || {

@@ -16,7 +16,8 @@ use rotation::fleet::Roster;
 use rotation::names::InstanceId;
 use rotation::secret::{SecretFacts, Target};
 use rotation::settings::{ProofKind, Settings};
-use rotation::waves::{self, Addressees, INSTANCE_IDS_OF_A_COMMAND, Progress, Wave};
+use rotation::verdict::{HostReport, UNREACHABLE};
+use rotation::waves::{self, Addressees, INSTANCE_IDS_OF_A_COMMAND, Nodes, Progress, Wave};
 
 /// The step with its clients.
 pub struct SendCommand {
@@ -35,19 +36,27 @@ impl SendCommand {
     pub async fn run(&self, input: SendInput) -> Result<Command, StepError> {
         let settings = &input.settings;
         let secret = secret::look(&self.secretsmanager, &settings.secret.id).await?;
+        if secret.current().is_none() && secret.pending().is_none() {
+            return Ok(nothing_to_hold_yet(&input));
+        }
         let staged = input.staged.version.as_ref().filter(|_| input.staged.outcome == StageOutcome::Pending);
         let target = secret.expected_target(staged)?;
         let clients = fleet::open(&self.environment, &input.place).await?;
         let roster = Roster::new(fleet::hosts(&clients, settings).await?, Some(&target));
         let progress = skip_needless_canary(&input.progress, &roster);
-        let lacking: Vec<InstanceId> = roster.lacking.iter().map(|host| host.id.clone()).collect();
-        let online = match progress.wave {
-            Wave::Canary => fleet::online(&clients, &lacking[..lacking.len().min(INSTANCE_IDS_OF_A_COMMAND)]).await?,
-            Wave::Rest | Wave::Stragglers => Vec::new(),
-        };
-        let Some(addressees) = waves::choose(&progress, &lacking, &online, &settings.waves) else {
-            let summary = PlaceSummary::new(&input.place, &target.version, &roster, 0, &[]);
-            return Ok(done(progress, &target, summary));
+        let to_command = roster.to_command();
+        let nodes = ask_ssm(&clients, &progress, &to_command).await?;
+        let Some(addressees) = waves::choose(&progress, &to_command, &nodes, &settings.waves) else {
+            // Nobody lacks a proof, or SSM knows none of those who do.
+            let unknown = roster.lacking.iter().map(|host| {
+                HostReport::new(host.id.clone(), "", UNREACHABLE, "it is no managed node of SSM, or not yet")
+            });
+            let (count, reports) = (roster.lacking.len(), unknown.collect::<Vec<_>>());
+            return Ok(done(
+                progress,
+                &target,
+                PlaceSummary::new(&input.place, &target.version, &roster, count, &reports),
+            ));
         };
         let comment = waves::comment(&input.execution, progress.number);
         let command_id = match find(&clients, &input, &comment).await? {
@@ -65,6 +74,22 @@ impl SendCommand {
     }
 }
 
+/// A secret without a version: there is nothing that a host could be brought to.
+fn nothing_to_hold_yet(input: &SendInput) -> Command {
+    Command {
+        outcome: CommandOutcome::Done,
+        progress: input.progress.clone(),
+        command_id: None,
+        version: None,
+        wait_seconds: 0,
+        summary: Some(PlaceSummary {
+            account: input.place.account.clone(),
+            region: input.place.region.clone(),
+            ..PlaceSummary::default()
+        }),
+    }
+}
+
 fn done(progress: Progress, target: &Target, summary: PlaceSummary) -> Command {
     Command {
         outcome: CommandOutcome::Done,
@@ -76,12 +101,34 @@ fn done(progress: Progress, target: &Target, summary: PlaceSummary) -> Command {
     }
 }
 
-/// Where a host has proved the target already, no canary is needed.
+/// Where a host with SQL Server has proved the target already, no canary is needed.
 fn skip_needless_canary(progress: &Progress, roster: &Roster) -> Progress {
     match progress.wave {
-        Wave::Canary if !roster.proved.is_empty() => Progress { wave: Wave::Rest, ..progress.clone() },
+        Wave::Canary if roster.has_real_proof() => Progress { wave: Wave::Rest, ..progress.clone() },
         Wave::Canary | Wave::Rest | Wave::Stragglers => progress.clone(),
     }
+}
+
+/// Asks SSM about hosts that may be named: for a canary page by page until one is online, else all of them if they are
+/// few. A wave over the whole fleet names nobody.
+async fn ask_ssm(
+    clients: &fleet::PlaceClients,
+    progress: &Progress,
+    to_command: &[InstanceId],
+) -> Result<Nodes, StepError> {
+    if progress.wave != Wave::Canary {
+        let few = Some(to_command).filter(|hosts| hosts.len() <= INSTANCE_IDS_OF_A_COMMAND);
+        return fleet::nodes(clients, few.unwrap_or_default()).await;
+    }
+    let mut last = Nodes::default();
+    for page in to_command.chunks(fleet::NODES_OF_A_PAGE) {
+        let nodes = fleet::nodes(clients, page).await?;
+        if !nodes.online.is_empty() {
+            return Ok(nodes);
+        }
+        last = if nodes.registered.is_empty() { last } else { nodes };
+    }
+    Ok(last)
 }
 
 /// The command that an earlier try of this state sent, if SSM shows one.
@@ -155,17 +202,11 @@ async fn send(
 
 fn refused(input: &SendInput, failure: AwsFailure) -> StepError {
     match failure.code() {
-        "InvalidDocument" | "InvalidDocumentVersion" => StepError::DocumentNotFound {
-            document: input.settings.document.name.clone(),
-            version: input.settings.document.version.clone(),
-            region: input.place.region.clone(),
-            cause: failure.refusal,
-        },
-        // A named instance stopped or went since it was listed, or its agent has not registered yet: look again.
+        // A named instance stopped or went since SSM was asked: look again.
         "InvalidInstanceId" => {
             StepError::NotVisibleYet { what: format!("a managed node ({})", failure.refusal.message) }
         }
-        _ => failure.into(),
+        _ => fleet::document_refused(&input.settings, &input.place, failure),
     }
 }
 

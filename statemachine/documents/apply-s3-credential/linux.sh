@@ -278,7 +278,7 @@ look_at_instance() {
   CONVERT(nvarchar(10), SERVERPROPERTY(N'EngineEdition')) + N'~' +
   CONVERT(nvarchar(10), HAS_PERMS_BY_NAME(NULL, NULL, N'ALTER ANY CREDENTIAL'));"; then
     name_sql_failure ConnectFailed
-    if [[ $sql_failure == ConnectFailed ]] && is_absent; then
+    if [[ $sql_failure == ConnectFailed ]] && nobody_listens && is_absent; then
       log "$endpoint: no SQL Server"
     else
       fail_instance "$sql_failure" "$sql_output"
@@ -296,6 +296,16 @@ look_at_instance() {
   # Without this right sys.credentials looks empty, and every credential would seem to be missing.
   [[ $may_alter == 1 ]] ||
     { fail_instance AlterNotPermitted "$administrator lacks ALTER ANY CREDENTIAL"; return 1; }
+}
+
+# A server that is there and is not trusted, or does not answer in time, is not absent. The driver's codes for a refused
+# connection and for an unknown name, and go-sqlcmd's words for both.
+nobody_listens() {
+  case $sql_output in
+    *"SSL Provider"* | *certificate*) return 1 ;;
+    *"Error code 0x2749"* | *"Error code 0x274D"* | *"Error code 0x2AF9"* | *"connection refused"* | *"no such host"*) ;;
+    *) return 1 ;;
+  esac
 }
 
 # The default endpoint is absent where SQL Server is not installed; an optional one where no command has ever proved it.

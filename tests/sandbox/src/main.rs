@@ -60,7 +60,8 @@ async fn rotate(fleet: &std::path::Path, settings: &std::path::Path, input: Opti
     show::watch(&world);
     let mut all_succeeded = run(&mut world, input).await;
     for chapter in &file.story {
-        all_succeeded &= tell(&mut world, chapter).await;
+        // A story goes on from what the run before it has done.
+        all_succeeded = all_succeeded && tell(&mut world, chapter).await;
     }
     show::fleet(&world);
     world.shut_down().await;

@@ -74,7 +74,13 @@ pub(super) fn stage(facts: &Facts<'_>, account: &Account) -> Result<Stage, StepE
 
 /// An open intent is resumed before anything else is thought of, unless a version is pending already.
 fn resume(facts: &Facts<'_>, account: &Account) -> Option<Stage> {
-    let intent = facts.secret.intent.as_ref().filter(|_| facts.secret.pending().is_none())?;
+    let nobody_pends = facts.secret.pending().is_none();
+    // What this very execution has stored goes on whoever else has recorded an intent since.
+    let own = facts.secret.key_of(&facts.token).filter(|key| facts.is_active(key));
+    if let Some(key) = own.filter(|_| nobody_pends && facts.secret.current() != Some(&facts.token)) {
+        return Some(Stage::Check { version: facts.token.clone(), key });
+    }
+    let intent = facts.secret.intent.as_ref().filter(|_| nobody_pends)?;
     if facts.intent_runs_elsewhere {
         let execution = intent.execution.clone();
         return Some(Stage::Refused(StepError::AnotherExecutionStages { execution }));

@@ -5,7 +5,7 @@ use super::*;
 use crate::fleet::{Host, HostState};
 use crate::keys::LastUse;
 use crate::ledger::LedgerEntry;
-use crate::names::{AWSCURRENT, AWSPENDING, AWSPREVIOUS};
+use crate::names::{AWSCURRENT, AWSPENDING};
 use crate::secret::{Intent, Standing};
 use crate::settings::StoppedHosts;
 use serde_json::json;
@@ -13,6 +13,8 @@ use serde_json::json;
 const OLD: &str = "AKIAOLDOLDOLDOLDOLD1";
 const NEW: &str = "AKIANEWNEWNEWNEWNEW2";
 const STRANGE: &str = "AKIASTRANGERSTRANGE3";
+/// The label that Secrets Manager itself moves along.
+const AWSPREVIOUS: &str = "AWSPREVIOUS";
 const NOW: &str = "2026-11-24T06:00:00Z";
 
 fn at(text: &str) -> Timestamp {
@@ -438,6 +440,8 @@ fn a_crash_after_the_store_is_resumed_with_the_stored_key() {
     facts.mode = Mode::Converge;
     assert_eq!(planned(&facts).stage, check, "an open intent is finished by any run");
     facts.intent_runs_elsewhere = true;
+    assert_eq!(planned(&facts).stage, check, "what this execution has stored is its own to finish");
+    facts.token = "v-other".into();
     assert_eq!(refusal(&facts).name(), "AnotherExecutionStages");
 }
 
