@@ -1,6 +1,13 @@
 //! What people get wrong: every mistake ends in a named error with the host or the ARN, the cause and the remedy; a
 //! notice was sent; and nothing was changed.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::print_stdout,
+    reason = "a test ends by failing, and tells what it saw"
+)]
+
 use std::collections::BTreeMap;
 
 use integration_tests::*;

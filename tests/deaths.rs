@@ -2,6 +2,13 @@
 //! counted first; then one world after the other loses exactly one of those steps or replies, and each must end in one
 //! finished rotation, with the labels right, one key left, and no guarantee broken on the way.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::print_stdout,
+    reason = "a test ends by failing, and tells what it saw"
+)]
+
 use std::collections::BTreeMap;
 
 use integration_tests::*;

@@ -1,5 +1,12 @@
 //! What published solutions get wrong (FACTS, "Known mistakes in published solutions"): one test a mistake, by its name.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::print_stdout,
+    reason = "a test ends by failing, and tells what it saw"
+)]
+
 use std::collections::BTreeMap;
 
 use integration_tests::*;
@@ -48,7 +55,7 @@ async fn the_key_in_use_is_never_deleted_although_it_is_the_oldest() {
         assert_eq!(keys(&world).get(OLD_KEY), Some(&KeyStatus::Active), "the silent host still uses it");
         assert_eq!(held_by(&world, &id(2)), [OLD_KEY]);
     }
-    assert_eq!(held_by(&world, &id(1)), [newer.clone()], "the host that answers was brought to the current key");
+    assert_eq!(held_by(&world, &id(1)), [&*newer], "the host that answers was brought to the current key");
     world.cloud.set_agent_online(&id(2), true);
     days_until(&mut world, 40, |world| !keys(world).contains_key(OLD_KEY)).await;
     assert_eq!(held_by(&world, &id(2)), [newer]);

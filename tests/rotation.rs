@@ -1,6 +1,13 @@
 //! What a rotation does when all is as it should be, or nearly: the published set-up, the story of `make try`, several
 //! accounts, late views, hosts that lie, two executions at once.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::print_stdout,
+    reason = "a test ends by failing, and tells what it saw"
+)]
+
 use std::collections::BTreeMap;
 
 use integration_tests::*;

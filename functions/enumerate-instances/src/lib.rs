@@ -45,7 +45,7 @@ impl EnumerateInstances {
             target,
             places: settings.places(),
             running: count(roster.running()),
-            lacking: count(roster.lacking.len()),
+            lacking: count(roster.to_command().len()),
             stopped: count(roster.stopped()),
             stopped_lacking: count(roster.stopped_lacking.len()),
             left: count(roster.left.len()),

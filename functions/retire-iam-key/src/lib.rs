@@ -45,6 +45,7 @@ impl RetireIamKey {
         let target = secret.target();
         let record = Record {
             rotation: &settings.rotation,
+            user: &settings.user,
             mode: input.mode,
             staged: &input.staged,
             promoted: &input.promoted,

@@ -52,7 +52,7 @@ pub enum NotAnAccessKey {
     #[error("it is neither `AKID:SECRET` nor JSON with accessKeyId and secretAccessKey")]
     Unknown,
     /// The id does not look like one.
-    #[error("its access key id does not look like one (FACTS A: AKIA and 12 or more capital letters and digits)")]
+    #[error("its access key id does not look like one: AKIA and 12 or more capital letters and digits")]
     BadId,
     /// The secret half is empty, or holds a character that cannot stand in `id:secret` or in a line.
     #[error("its secret half is empty or holds a colon, a space or a control character")]

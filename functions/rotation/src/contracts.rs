@@ -66,7 +66,7 @@ contract! {
         places: Vec<Place>,
         /// Hosts that run.
         running: u32,
-        /// Of these, those without a believed proof of the target.
+        /// Of these, those to be commanded: without a believed proof of the target, or with one that a credential taints.
         lacking: u32,
         /// Hosts that are stopped.
         stopped: u32,

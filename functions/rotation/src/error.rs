@@ -92,7 +92,7 @@ step_errors! {
     #[error("the secret's current key {key} belongs to the user {owner}, and the settings name {user}. Correct user in the settings, or store a key of {user}")]
     KeyOfAnotherUser { #[doc = "The key."] key: AccessKeyId, #[doc = "Its owner."] owner: String, #[doc = "The settings' user."] user: String },
     /// The user has a key that no version names and that no intent of ours explains.
-    #[error("the user {user} has access key(s) that no version of the secret names: {keys}. If one is in use elsewhere, give that use a user of its own; if not, deactivate and delete it (aws iam update-access-key, delete-access-key); if the hosts hold it, store it as the secret's value. Then start {{\"mode\": \"rotate\"}}")]
+    #[error("the user {user} has access key(s) that no version of the secret names: {keys}. If one is in use elsewhere, give that use a user of its own; if not, deactivate it, and delete it later (aws iam update-access-key --user-name {user} --status Inactive --access-key-id ID; aws iam delete-access-key --user-name {user} --access-key-id ID); if the hosts hold it, store it as the secret's value. Then start {{\"mode\": \"rotate\"}}")]
     UnknownAccessKey { #[doc = "The user."] user: String, #[doc = "Keys with age and last use."] keys: String },
     /// Both key slots are taken and neither key may go yet.
     #[error("the user {user} has two access keys and neither may go yet: {holders}. Nothing is staged now; the daily {{\"mode\": \"converge\"}} stages as soon as a slot is free")]

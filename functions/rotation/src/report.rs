@@ -26,6 +26,8 @@ pub struct Report {
 pub struct Record<'a> {
     /// The rotation's name.
     pub rotation: &'a str,
+    /// The IAM user.
+    pub user: &'a str,
     /// What the run was to do.
     pub mode: Mode,
     /// What was staged.
@@ -138,7 +140,8 @@ impl Record<'_> {
         let would = if self.mode == Mode::Plan { "would be" } else { "was" };
         let line = |retirement: &Retirement| match retirement {
             Retirement::Deactivate { key } => format!(
-                "Key {key} {would} made Inactive. To undo: aws iam update-access-key --access-key-id {key} --status Active"
+                "Key {key} {would} made Inactive. To undo: aws iam update-access-key --user-name {} --access-key-id {key} --status Active",
+                self.user
             ),
             Retirement::RecordInactive { key } => format!("Key {key} is Inactive; the time {would} recorded."),
             Retirement::Delete { key, .. } => format!("Key {key} {would} deleted."),

@@ -1,6 +1,6 @@
 //! `sandbox rotate`: one rotation on a fleet described in a file, on this machine, with everything real but AWS.
 
-#![allow(clippy::print_stdout, clippy::print_stderr, reason = "this is a program for a person at a screen")]
+#![allow(clippy::print_stderr, reason = "this is a program for a person at a screen")]
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -75,7 +75,7 @@ async fn run(world: &mut World, input: Value) -> bool {
 }
 
 async fn tell(world: &mut World, chapter: &Chapter) -> bool {
-    println!("\n— {}\n", chapter.say);
+    show::chapter(&chapter.say);
     world.pass_days(chapter.days).await;
     chapter.reachable.iter().for_each(|host| world.cloud.set_agent_online(host, true));
     chapter.start.iter().for_each(|host| world.cloud.start_instance(host));

@@ -1,9 +1,9 @@
 //! Shows a run as it happens: states, hosts, keys; and at the end who holds what, what is late, what comes next.
 
-#![allow(clippy::print_stdout, reason = "the screen is what this module is for")]
 #![allow(clippy::wildcard_enum_match_arm, reason = "what is not worth a line on the screen is passed over")]
 
 use std::collections::BTreeMap;
+use std::io::Write as _;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use jiff::Timestamp;
@@ -13,6 +13,13 @@ use crate::cloud::{Caller, Effect, Event, KeyStatus};
 use crate::host::{HostEvent, HostHappening};
 use crate::machine::{EventType, Execution, ExecutionStatus, HistoryEvent, Observer};
 use crate::world::World;
+
+/// Writes a line to the screen. Who closes the screen early, as `head` does, has seen enough.
+macro_rules! say {
+    ($($text:tt)*) => {{
+        let _ = writeln!(std::io::stdout(), $($text)*);
+    }};
+}
 
 /// Prints every state that is entered, every retry and every error of an execution.
 pub fn states() -> Observer {
@@ -58,7 +65,7 @@ fn show_event(event: &Event, names: &BTreeMap<String, String>) {
             Effect::VersionStored { version_id, .. } if by_function => format!("version {version_id} is stored"),
             Effect::LabelMoved { label, to: Some(to), .. } if label.starts_with("AWS") => format!("{label} is on {to}"),
             Effect::CommandSent { instance_ids, comment, .. } => {
-                format!("SSM command \"{comment}\" to {} hosts in {}", instance_ids.len(), event.region)
+                format!("SSM command \"{comment}\" to {} in {}", hosts(instance_ids.len()), event.region)
             }
             Effect::AgentChanged { instance_id, online } => {
                 let name = names.get(instance_id).unwrap_or(instance_id);
@@ -79,7 +86,7 @@ fn show_host(event: &HostEvent, names: &BTreeMap<String, String>, failed: &Mutex
         {
             format!("{name} at {endpoint} holds {key}")
         }
-        HostHappening::CommandEnded { succeeded: true, .. } => format!("{name} answered: proved"),
+        HostHappening::CommandEnded { succeeded: true, .. } => format!("{name} answered"),
         HostHappening::CommandEnded { succeeded: false, .. } => {
             let mut failed = failed.lock().unwrap_or_else(PoisonError::into_inner);
             let times = failed.entry(event.instance_id.clone()).or_default();
@@ -91,8 +98,12 @@ fn show_host(event: &HostEvent, names: &BTreeMap<String, String>, failed: &Mutex
     line(event.time, "      ", &text);
 }
 
+fn hosts(count: usize) -> String {
+    if count == 1 { "1 host".to_owned() } else { format!("{count} hosts") }
+}
+
 fn line(time: Timestamp, indent: &str, text: &str) {
-    println!("{}  {indent}{text}", time.strftime("%d %b %H:%M:%S"));
+    say!("{}  {indent}{text}", time.strftime("%d %b %H:%M:%S"));
 }
 
 /// Lambda's cause is JSON with the message inside.
@@ -104,22 +115,22 @@ fn message_of(cause: Option<&str>) -> String {
 
 /// Prints how an execution ended and what it tells people.
 pub fn ending(execution: &Execution) {
-    println!("\n{} {}", execution.name, execution.status);
+    say!("\n{} {}", execution.name, execution.status);
     match execution.status {
         ExecutionStatus::Succeeded => {
             let report = execution.output.as_ref().and_then(|output| output.get("message")).and_then(Value::as_str);
-            println!("{}", report.unwrap_or_default());
+            say!("{}", report.unwrap_or_default());
         }
         _ => {
-            println!("{}", execution.error.as_deref().unwrap_or_default());
-            println!("{}", message_of(execution.cause.as_deref()));
+            say!("{}", execution.error.as_deref().unwrap_or_default());
+            say!("{}", message_of(execution.cause.as_deref()));
         }
     }
 }
 
 /// Prints the fleet and the keys as they are.
 pub fn fleet(world: &World) {
-    println!("\n{:<22} {:<12} {:<10} {:<24} last proof (ledger)", "host", "region", "state", "holds");
+    say!("\n{:<22} {:<12} {:<10} {:<24} last proof (ledger)", "host", "region", "state", "holds");
     let tag = rotation::names::ledger_tag(&world.settings.rotation);
     for instance in world.cloud.instances() {
         let held = world.fleet.host(&instance.instance_id).map(|host| host.held_keys()).unwrap_or_default();
@@ -130,19 +141,24 @@ pub fn fleet(world: &World) {
         let state = if state == "running" { "silent".to_owned() } else { state };
         let ledger = instance.tags.get(&tag).map_or("none", String::as_str);
         let name = instance.tags.get("Name").unwrap_or(&instance.instance_id);
-        println!("{name:<22} {:<12} {state:<10} {keys:<24} {ledger}", instance.region);
+        say!("{name:<22} {:<12} {state:<10} {keys:<24} {ledger}", instance.region);
     }
-    println!();
+    say!();
     for key in world.cloud.access_keys(&world.settings.user) {
         let status = match key.status {
             KeyStatus::Active => "Active",
             KeyStatus::Inactive => "Inactive",
             KeyStatus::Expired => "Expired",
         };
-        println!("key {} {status}, made {}", key.access_key_id, key.created.strftime("%d %b %Y"));
+        say!("key {} {status}, made {}", key.access_key_id, key.created.strftime("%d %b %Y"));
     }
     let (failed, findings) = (world.failed_backups.len(), world.auditor.findings());
-    println!("nightly backups that failed: {failed}");
-    println!("guarantees broken at any instant: {}", findings.len());
-    findings.iter().for_each(|finding| println!("  {finding}"));
+    say!("nightly backups that failed: {failed}");
+    say!("guarantees broken at any instant: {}", findings.len());
+    findings.iter().for_each(|finding| say!("  {finding}"));
+}
+
+/// Tells the next chapter of a fleet file's story.
+pub fn chapter(title: &str) {
+    say!("\n— {title}\n");
 }
