@@ -115,6 +115,16 @@ fn every_state_says_in_a_sentence_what_it_is_for() {
 }
 
 #[test]
+fn every_state_is_in_the_readmes_picture() {
+    let readme = read("README.md");
+    let start = readme.find("```mermaid").unwrap();
+    let picture = &readme[start..start + readme[start + 3..].find("```").unwrap()];
+    for (name, _) in states(&definition()) {
+        assert!(picture.contains(&name), "{name} is not in the picture");
+    }
+}
+
+#[test]
 fn every_task_outlasts_its_function_retries_alike_and_catches_everything() {
     let all = functions_called();
     let retry = &all[0].1["Retry"];
