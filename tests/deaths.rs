@@ -19,7 +19,7 @@ use sandbox::world::World;
 use serde_json::json;
 
 async fn two_hosts() -> World {
-    world(with(fleet([host(1), host(2)]), json!({"lateVisibility": true})), settings()).await
+    world(fleet([host(1), host(2)]), settings()).await
 }
 
 /// The key is rotated, the overlap passes, the old key goes. The executions' ends, in order.
@@ -38,7 +38,7 @@ fn keys_made(world: &World) -> usize {
 
 /// After the first, the overlap is over: every host proves once more and the old key goes Inactive. After the second it
 /// is deleted.
-const QUIET: [u32; 4] = [1, 8, 8, 8];
+const QUIET: [u32; 2] = [8, 8];
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_function_that_dies_before_its_reply_is_tried_again_and_nothing_is_done_twice() {
@@ -73,7 +73,7 @@ async fn a_run_that_ends_in_the_middle_is_finished_by_the_next() {
         for nth in 1..=quiet.lambda.invocations(function) {
             let mut world = two_hosts().await;
             (nth..nth + TRIES).for_each(|nth| assert!(world.lambda.die_before_reply(function, nth)));
-            let ends = live(&mut world, &[1, 1, 8, 8, 8]).await;
+            let ends = live(&mut world, &[8, 8, 8]).await;
             println!("{function} died from its invocation {nth} on: {ends:?}");
             // A region that cannot be commanded ends the run by its missing proofs, the rest by the death itself.
             assert_eq!(ends[0], ExecutionStatus::Failed, "{function} {nth}");
@@ -120,7 +120,7 @@ async fn a_call_whose_reply_is_lost_is_found_again() {
             world.cloud.inject(Fault { service, action: action.clone(), nth, kind: FaultKind::LoseReplyAfterEffect });
             // The orphan of a crash takes its slot until it has been Inactive for a while.
             let is_orphaned = action == "CreateAccessKey";
-            let days: &[u32] = if is_orphaned { &[1,1,1,8,8,8,8] } else { &QUIET };
+            let days: &[u32] = if is_orphaned { &[8, 8, 8, 8] } else { &QUIET };
             let ends = live(&mut world, days).await;
             println!("the reply to {action} {nth} was lost: {ends:?}");
             assert!(ends[1..].iter().all(|end| *end == ExecutionStatus::Succeeded), "{action} {nth}: {ends:?}");

@@ -11,11 +11,12 @@ use aws_sdk_ssm::types::{Command as SsmCommand, CommandStatus};
 use jiff::Timestamp;
 use lambda::{AwsResult, Environment};
 use rotation::StepError;
-use rotation::contracts::{Command, CommandOutcome, PlaceSummary, PollInput};
+use rotation::contracts::{Command, CommandOutcome, PollInput};
 use rotation::fleet::{Host, Roster};
 use rotation::ledger::LedgerEntry;
 use rotation::names::InstanceId;
 use rotation::secret::Target;
+use rotation::summary::PlaceSummary;
 use rotation::waves::{self, Progress, WaveResult};
 
 use answers::Answers;

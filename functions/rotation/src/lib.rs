@@ -8,7 +8,7 @@
 //! 1. [`settings`] and [`request`]: what people say.
 //! 2. [`secret`], [`keys`], [`ledger`], [`fleet`]: what is so.
 //! 3. [`plan`]: what to do with the credential; [`waves`]: whom to command next; [`host_answer`] and [`verdict`]:
-//!    what a host's answer means; [`promotion`]: whether the proofs suffice.
+//!    what a host's answer means; [`summary`]: how a place stands; [`promotion`]: whether the proofs suffice.
 //! 4. [`contracts`]: what the states of the machine say to each other; [`report`]: what people are told.
 //! 5. [`error`]: everything that can go wrong, by the names that the state machine catches.
 
@@ -26,6 +26,7 @@ pub mod report;
 pub mod request;
 pub mod secret;
 pub mod settings;
+pub mod summary;
 pub mod verdict;
 pub mod waves;
 

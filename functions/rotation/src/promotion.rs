@@ -1,8 +1,8 @@
 //! Whether the proofs suffice to move AWSCURRENT.
 
-use crate::contracts::PlaceSummary;
 use crate::error::StepError;
 use crate::names::VersionId;
+use crate::summary::PlaceSummary;
 
 /// Refuses the promotion with what is missing and whom it is missing from.
 ///

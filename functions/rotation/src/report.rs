@@ -1,26 +1,13 @@
 //! What people are told: the execution's output and the SNS message are views of one record of the run.
 
-use serde::{Deserialize, Serialize};
-
-use crate::contracts::{PlaceSummary, Promoted, StageOutcome, Staged};
+use crate::contracts::{Promoted, Report, StageOutcome, Staged};
 use crate::fleet::{Roster, name_hosts};
 use crate::plan::Retirement;
 use crate::promotion::name_failures;
 use crate::request::Mode;
 use crate::secret::Target;
+use crate::summary::PlaceSummary;
 use crate::verdict::UNREACHABLE;
-
-/// The record of a run, as its last state hands it out.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
-pub struct Report {
-    /// Whether anything happened or waits for somebody; a quiet daily run sends nothing.
-    pub worth_telling: bool,
-    /// The message's subject: SNS takes 100 characters.
-    pub subject: String,
-    /// A few lines: who is on which version, what is late, what comes next.
-    pub message: String,
-}
 
 /// Everything that a report tells of.
 pub struct Record<'a> {

@@ -11,11 +11,12 @@ use aws_sdk_ssm::types::{
 use jiff::{SignedDuration, Timestamp};
 use lambda::{AwsFailure, AwsResult, Environment};
 use rotation::StepError;
-use rotation::contracts::{Command, CommandOutcome, PlaceSummary, SendInput, StageOutcome};
+use rotation::contracts::{Command, CommandOutcome, SendInput, StageOutcome};
 use rotation::fleet::Roster;
 use rotation::names::InstanceId;
 use rotation::secret::{SecretFacts, Target};
 use rotation::settings::{ProofKind, Settings};
+use rotation::summary::PlaceSummary;
 use rotation::verdict::{HostReport, UNREACHABLE};
 use rotation::waves::{self, Addressees, INSTANCE_IDS_OF_A_COMMAND, Nodes, Progress, Wave};
 
