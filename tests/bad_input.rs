@@ -277,7 +277,7 @@ async fn a_key_of_another_user_is_refused_with_its_owner() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_second_key_that_nothing_explains_is_named_with_the_choices() {
     let mut world = rotation_of(json!({ "secondKey": "unknown" }), json!({})).await;
-    let words = [SECOND_KEY, "never used", "deactivate and delete it", "store it as the secret's value"];
+    let words = [SECOND_KEY, "never used", "deactivate it, and delete it later", "store it as the secret's value"];
     refuse(&mut world, rotate(), "UnknownAccessKey", &words).await;
 }
 

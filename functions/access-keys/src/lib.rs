@@ -2,7 +2,7 @@
 //!
 //! Shared by the two steps that plan with keys, `rotate-iam-key` and `retire-iam-key`, so that both see alike.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use aws_sdk_iam::Client;
 use aws_sdk_iam::types::{AccessKeyMetadata, StatusType};
@@ -35,21 +35,31 @@ pub async fn look(
     settings: &Settings,
 ) -> Result<Look, StepError> {
     let secret = secret::look(secretsmanager, &settings.secret.id).await?;
-    let mut readings = BTreeMap::new();
-    for version in secret.unadopted() {
-        // A pending version that is not ours is refused by name, whatever it holds.
-        if secret.pending() != Some(&version) || secret.current() == Some(&version) {
-            let reading = secret::reading(secretsmanager, &secret.arn, &version).await?;
-            readings.insert(version, reading);
-        }
-    }
     let mut keys = list(iam, &settings.user).await?;
+    let mut readings = BTreeMap::new();
+    for version in to_read(&secret, &keys) {
+        let reading = secret::reading(secretsmanager, &secret.arn, &version).await?;
+        readings.insert(version, reading);
+    }
     for key in &mut keys {
         key.last_use = last_use(iam, &key.id).await?.1;
     }
     let mut look = Look { secret, readings, keys, owner_of_current: None };
     look.owner_of_current = look.ask_for_owner(iam, &settings.user).await?;
     Ok(look)
+}
+
+/// The versions whose value must be read: the current one until it is adopted, and others while a key of the user is
+/// named by no private label. A pending version that is not ours is refused by name, whatever it holds.
+fn to_read(secret: &SecretFacts, keys: &[KeyFacts]) -> Vec<VersionId> {
+    let labelled: BTreeSet<AccessKeyId> = secret.private_labels().map(|(key, _)| key).collect();
+    let is_unexplained = keys.iter().any(|key| !labelled.contains(&key.id));
+    let mut versions = secret.unadopted();
+    versions.retain(|version| {
+        let is_current = secret.current() == Some(version);
+        is_current || (is_unexplained && secret.pending() != Some(version))
+    });
+    versions
 }
 
 impl Look {

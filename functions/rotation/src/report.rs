@@ -97,7 +97,8 @@ impl Record<'_> {
         let unreachable: u32 = self.places.iter().map(|place| place.unreachable).sum();
         if unreachable > 0 {
             lines.push(format!(
-                "{unreachable} running hosts gave no answer; converge brings them in as soon as their agents answer."
+                "{} gave no answer; converge brings them in as soon as their agents answer.",
+                running_hosts(unreachable)
             ));
         }
         if !self.roster.stopped_lacking.is_empty() {
@@ -145,4 +146,8 @@ impl Record<'_> {
         };
         self.retired.iter().map(line).collect()
     }
+}
+
+fn running_hosts(count: u32) -> String {
+    if count == 1 { "1 running host".to_owned() } else { format!("{count} running hosts") }
 }

@@ -72,7 +72,9 @@ pub fn choose(
         Wave::Rest | Wave::Stragglers if to_command.len() > INSTANCE_IDS_OF_A_COMMAND => {
             return Some(Addressees::WholeFleet);
         }
-        Wave::Rest | Wave::Stragglers => &nodes.registered[..],
+        // Who was silent in the wave before would make everyone wait once more.
+        Wave::Stragglers => &nodes.online[..],
+        Wave::Rest => &nodes.registered[..],
     };
     (!named.is_empty()).then(|| Addressees::Instances(named.to_vec()))
 }
@@ -189,6 +191,8 @@ mod tests {
     fn a_host_that_ssm_does_not_know_is_never_named_since_it_would_stop_the_command_for_all() {
         let nodes = Nodes { registered: ids(2), online: ids(1) };
         assert_eq!(choose(&at(Wave::Rest, 1), &ids(3), &nodes, &settings()), Some(Addressees::Instances(ids(2))));
+        let straggler = choose(&at(Wave::Stragglers, 2), &ids(3), &nodes, &settings());
+        assert_eq!(straggler, Some(Addressees::Instances(ids(1))), "who was silent is not waited for again");
         let nobody = Nodes::default();
         assert_eq!(choose(&at(Wave::Rest, 1), &ids(3), &nobody, &settings()), None);
         assert_eq!(choose(&at(Wave::Canary, 1), &ids(3), &nobody, &settings()), None);

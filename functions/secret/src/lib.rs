@@ -86,6 +86,10 @@ pub async fn move_label(
             if holder.as_ref() == to {
                 return Ok(());
             }
+            if holder.as_ref() == from {
+                // It has moved, as the refusal says, and this look is late: perhaps an earlier try of ours moved it.
+                return Err(StepError::NotVisibleYet { what: format!("where {label} of {arn} has moved") });
+            }
             Err(StepError::LabelMoved { secret: arn.to_owned(), label: label.to_owned(), cause: failure.refusal })
         }
         Err(failure) => Err(failure.into()),

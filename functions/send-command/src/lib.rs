@@ -50,7 +50,12 @@ impl SendCommand {
         let Some(addressees) = waves::choose(&progress, &to_command, &nodes, &settings.waves) else {
             // Nobody lacks a proof, or SSM knows none of those who do.
             let unknown = roster.lacking.iter().map(|host| {
-                HostReport::new(host.id.clone(), "", UNREACHABLE, "it is no managed node of SSM, or not yet")
+                HostReport::new(
+                    host.id.clone(),
+                    "",
+                    UNREACHABLE,
+                    "SSM does not see it online, or does not know it as a managed node",
+                )
             });
             let (count, reports) = (roster.lacking.len(), unknown.collect::<Vec<_>>());
             return Ok(done(
