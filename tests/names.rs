@@ -114,6 +114,34 @@ fn every_state_says_in_a_sentence_what_it_is_for() {
     }
 }
 
+/// Every Rust source below a folder, in one text.
+fn sources(folder: &std::path::Path) -> String {
+    let mut text = String::new();
+    for entry in fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() {
+            text += &sources(&path);
+        } else if path.extension().is_some_and(|extension| extension == "rs") {
+            text += &fs::read_to_string(&path).unwrap();
+        }
+    }
+    text
+}
+
+#[test]
+fn every_proof_that_the_readme_names_is_a_test() {
+    let readme = read("README.md");
+    let start = readme.find("## Guarantees").unwrap();
+    let guarantees = &readme[start..start + readme[start..].find("## A fleet file").unwrap()];
+    let words = guarantees.split('`').skip(1).step_by(2);
+    let proofs: Vec<&str> = words.filter(|word| word.matches('_').count() > 3).collect();
+    assert!(proofs.len() > 40, "the guarantees name their proofs");
+    let all = sources(&repository().join("functions")) + &sources(&repository().join("tests"));
+    for proof in proofs {
+        assert!(all.contains(&format!("fn {proof}()")), "no test is called {proof}");
+    }
+}
+
 #[test]
 fn every_state_is_in_the_readmes_picture() {
     let readme = read("README.md");
