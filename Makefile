@@ -18,7 +18,7 @@ lint: tools
 
 unit:
 	cargo build --quiet --workspace --bins
-	cargo test --quiet --workspace
+	cargo test --quiet --workspace --no-fail-fast
 
 # The functions as they are deployed: target/release/<function> is the `bootstrap` of its Lambda.
 build:

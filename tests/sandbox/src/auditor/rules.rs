@@ -64,7 +64,7 @@ impl Rules {
     pub(super) fn matches(&self, instance: &InstanceView) -> bool {
         let holds = |condition: &rotation::settings::TagCondition| {
             let value = instance.tags.get(&condition.key);
-            value.is_some_and(|value| condition.values.iter().any(|pattern| matches_wildcards(pattern, value)))
+            value.is_some_and(|value| condition.values.contains(value))
         };
         self.is_looked_for(instance) && self.fleet.tags.iter().all(holds)
     }
@@ -78,20 +78,5 @@ impl Rules {
     fn is_looked_for(&self, instance: &InstanceView) -> bool {
         let mut targets = self.fleet.targets.iter();
         targets.any(|target| target.account == instance.account && target.regions.contains(&instance.region))
-    }
-}
-
-/// EC2's filter values: `*` stands for any characters and `?` for one.
-fn matches_wildcards(pattern: &str, text: &str) -> bool {
-    match pattern.chars().next() {
-        None => text.is_empty(),
-        Some('*') => {
-            let ends = text.char_indices().map(|(at, _)| at).chain([text.len()]);
-            ends.into_iter().any(|at| matches_wildcards(&pattern[1..], &text[at..]))
-        }
-        Some(first) => text.chars().next().is_some_and(|character| {
-            (first == '?' || first == character)
-                && matches_wildcards(&pattern[first.len_utf8()..], &text[character.len_utf8()..])
-        }),
     }
 }

@@ -88,7 +88,7 @@ fn settings(changes: &Value) -> rotation::Settings {
         "user": USER,
         "credentials": [URL],
         "fleet": {
-            "tags": [{ "key": "SQL", "values": ["20*"] }],
+            "tags": [{ "key": "SQL", "values": ["2022"] }],
             "targets": [{ "account": ACCOUNT, "regions": [REGION] }],
         },
         "document": { "version": "1", "logGroup": "/rotation" },
