@@ -279,3 +279,26 @@ async fn a_host_that_left_the_fleet_is_named_and_holds_up_the_retirement_until_a
     assert_eq!(keys(&world), BTreeMap::from([(key_of(&world, "AWSCURRENT").unwrap(), KeyStatus::Active)]));
     conclude(&world).await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_key_that_does_not_fit_is_deleted_at_once_and_made_again() {
+    let mut world = two_hosts().await;
+    world.cloud.make_unfit_keys(2);
+    succeed(&mut world, "rotate").await;
+    assert_eq!(active_keys(&world).len(), 2, "the unfit keys are gone, and the third is current");
+    live_through_the_overlap(&mut world).await;
+    assert_rotated(&world, &[1, 2]);
+    conclude(&world).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn three_keys_that_do_not_fit_end_the_run_by_name_and_leave_nothing() {
+    let mut world = two_hosts().await;
+    world.cloud.make_unfit_keys(3);
+    let said = fail(&mut world, json!({}), "KeyUnsuitable").await;
+    assert!(said.contains(USER), "{said}");
+    assert_eq!(active_keys(&world), [OLD_KEY]);
+    assert_eq!(version_of(&world, "AWSPENDING"), None);
+    succeed(&mut world, "rotate").await;
+    conclude(&world).await;
+}

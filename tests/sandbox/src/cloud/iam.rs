@@ -118,7 +118,11 @@ fn create_access_key(state: &mut State, turn: &mut Turn<'_>) -> Result<Value, Se
         return Err(ServiceError::new(409, "LimitExceeded", message));
     }
     let access_key_id = state.identifiers.access_key_id("AKIA");
-    let secret = state.identifiers.secret_access_key();
+    let mut secret = state.identifiers.secret_access_key();
+    if state.unfit_keys > 0 {
+        state.unfit_keys -= 1;
+        secret.replace_range(7..8, ":");
+    }
     let key = AccessKey {
         account: turn.account.to_owned(),
         user_name: user_name.clone(),

@@ -83,6 +83,11 @@ impl Cloud {
         self.state().promotion_takes_pending_off = takes;
     }
 
+    /// Makes the secrets of the next access keys hold a colon, which IAM has never been seen to do and does not exclude.
+    pub fn make_unfit_keys(&self, count: u32) {
+        self.state().unfit_keys = count;
+    }
+
     /// One fault for one call to come.
     pub fn inject(&self, fault: Fault) {
         self.state().faults.add(fault);

@@ -64,6 +64,8 @@ pub(super) struct State {
     pub(super) visibility: Visibility,
     /// Both ends of a rotation's labels are legal (FACTS D, the rule marked [D]).
     pub(super) promotion_takes_pending_off: bool,
+    /// How many of the next access keys do not fit `id:secret`.
+    pub(super) unfit_keys: u32,
     pub(super) identifiers: Identifiers,
     pub(super) journal: Vec<Event>,
 }
@@ -88,6 +90,7 @@ impl State {
             faults: Faults::default(),
             visibility: Visibility::immediate(),
             promotion_takes_pending_off: false,
+            unfit_keys: 0,
             identifiers: Identifiers::starting_from(0x5eed),
             journal: Vec::new(),
         }
