@@ -254,7 +254,8 @@ fn no_combination_of_facts_leads_to_an_unsafe_plan() {
                             secret.inactive_since = keys.iter().map(|key| (key.id.clone(), at(time))).collect();
                         }
                         let rosters = [proved(&secret), lacking(&secret)];
-                        for (roster, mode) in rosters.iter().zip([Mode::Rotate, Mode::Converge]) {
+                        let asked = [Mode::Rotate, Mode::Converge, Mode::Plan];
+                        for (roster, mode) in rosters.iter().flat_map(|roster| asked.map(|mode| (roster, mode))) {
                             let mut facts = facts(&settings, secret.clone(), keys.clone());
                             facts.mode = mode;
                             facts.roster = Some(roster);
