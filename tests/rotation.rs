@@ -11,7 +11,7 @@
 use std::collections::BTreeMap;
 
 use integration_tests::*;
-use sandbox::cloud::{Caller, Effect, KeyStatus, Service};
+use sandbox::cloud::{Caller, Effect, Fault, FaultKind, KeyStatus, Service};
 use sandbox::fleet_file::FleetFile;
 use sandbox::host::Credential;
 use sandbox::machine::ExecutionStatus;
@@ -301,4 +301,27 @@ async fn three_keys_that_do_not_fit_end_the_run_by_name_and_leave_nothing() {
     assert_eq!(version_of(&world, "AWSPENDING"), None);
     succeed(&mut world, "rotate").await;
     conclude(&world).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_call_that_is_throttled_without_end_ends_the_run_and_the_next_one_goes_on() {
+    let mut world = two_hosts().await;
+    for nth in 1..=200 {
+        let action = "CreateAccessKey".to_owned();
+        world.cloud.inject(Fault { service: Service::Iam, action, nth, kind: FaultKind::ThrottleBefore });
+    }
+    fail(&mut world, json!({}), "ServiceUnavailable").await;
+    assert_eq!(active_keys(&world), [OLD_KEY]);
+    let left = 200 - calls_of(&world, "CreateAccessKey");
+    assert!(left > 0, "the run ended by itself and not because AWS gave in");
+    for _ in 0..left {
+        // The faults that are left over are used up by a person.
+        let _ = world.cloud.create_access_key(USER);
+    }
+    succeed(&mut world, "rotate").await;
+    conclude(&world).await;
+}
+
+fn calls_of(world: &World, action: &str) -> usize {
+    world.cloud.journal().iter().filter(|event| event.action == action).count()
 }

@@ -65,11 +65,13 @@ impl RotateIamKey {
         match plan.stage {
             Stage::NotAsked => Ok(answer(StageOutcome::NotAsked, "")),
             Stage::Pending { version, key } => Ok(pending(version, key)),
-            // The time in the input is when the state was entered, and a retry may come minutes later; a key is made
-            // only by a first try, so that the intent's window begins when the key is made.
-            Stage::Make { .. } if input.retries > 0 => {
-                Ok(Staged { wait_seconds: 1, ..answer(StageOutcome::Checking, "") })
-            }
+            // The time in the input is when the state was entered, and a retry may come minutes later; so a retry has
+            // the state entered anew before a key is made, that its intent's window begins when the key is made.
+            Stage::Make { .. } if is_late(&input) => Ok(Staged {
+                attempts: input.previous.attempts + 1,
+                wait_seconds: 1,
+                ..answer(StageOutcome::Checking, "")
+            }),
             Stage::Make { token } => self.make(&facts, &secret.arn, token).await,
             Stage::Check { version, key } => self.check(&input, secret, version, key).await,
             Stage::Wait { until, execution } => Ok(wait(input.now, until, &execution)),
@@ -156,6 +158,12 @@ impl RotateIamKey {
         secret::forget(&self.secretsmanager, &secret.arn, Intent::TAGS).await?;
         Ok(pending(version, key))
     }
+}
+
+/// Whether this is a retry that may still be turned into a first try; not for ever, so that what fails again and again
+/// ends the run.
+fn is_late(input: &StageInput) -> bool {
+    input.retries > 0 && input.previous.attempts < input.settings.key_check.attempts
 }
 
 /// What this execution has stored must be seen before anything is concluded from what is seen.
