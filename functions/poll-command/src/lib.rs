@@ -42,8 +42,7 @@ impl PollCommand {
         let deadline = waves::deadline(&input.settings.waves, asked);
         let is_over = is_over(&command);
         if !is_over && input.now < deadline {
-            let pause = waves::poll_pause_seconds(&input.settings.waves, asked, input.now);
-            return Ok(Command { outcome: CommandOutcome::Wait, wait_seconds: pause, ..input.command });
+            return Ok(look_again(input, asked));
         }
         if !is_over {
             cancel(&clients, &command).await?;
@@ -54,8 +53,7 @@ impl PollCommand {
         let expected_answers = usize::try_from(command.target_count).unwrap_or_default();
         if answers.count() < expected_answers && input.now < waves::answers_deadline(&input.settings.waves, asked) {
             // Fewer invocations than targets: the others are not visible yet (FACTS C).
-            let pause = waves::poll_pause_seconds(&input.settings.waves, asked, input.now);
-            return Ok(Command { outcome: CommandOutcome::Wait, wait_seconds: pause, ..input.command });
+            return Ok(look_again(input, asked));
         }
         self.judge(&input, &clients, &command, &target, answers).await
     }
@@ -96,6 +94,12 @@ impl PollCommand {
         let summary = PlaceSummary::new(&input.place, &target.version, &roster, unreachable.len(), &reports);
         Ok(over(input, target, None, Some(summary)))
     }
+}
+
+/// The command goes on; the longer it has, the longer until the next look.
+fn look_again(input: PollInput, asked: Timestamp) -> Command {
+    let wait_seconds = waves::poll_pause_seconds(&input.settings.waves, asked, input.now);
+    Command { outcome: CommandOutcome::Wait, wait_seconds, ..input.command }
 }
 
 /// The wave is over: what is next, or how the place stands.

@@ -6,7 +6,8 @@ use jiff::Timestamp;
 use lambda::Environment;
 use rotation::StepError;
 use rotation::contracts::{PromoteInput, Promoted};
-use rotation::names::{AWSCURRENT, AWSPENDING, STANDING_TAG, VersionId};
+use rotation::names::{AWSCURRENT, VersionId};
+use rotation::plan::Settling;
 use rotation::promotion;
 use rotation::secret::SecretFacts;
 
@@ -49,13 +50,12 @@ impl PromoteStage {
     /// whoever finds them without the record writes a later one.
     async fn finish(&self, now: Timestamp, mut secret: SecretFacts, promoted: bool) -> Result<Promoted, StepError> {
         let current = secret.current().cloned();
-        if current.is_some() && secret.pending() == current.as_ref() {
-            secret::move_label(&self.secretsmanager, &secret.arn, AWSPENDING, current.as_ref(), None).await?;
-            secret.labels.remove(AWSPENDING);
+        if let Some(version) = current.clone().filter(|current| secret.pending() == Some(current)) {
+            secret::settle(&self.secretsmanager, &mut secret, &[Settling::FinishPending { version }]).await?;
         }
         if !secret.is_standing_recorded() {
-            let standing = secret.standing_at(now).to_tag();
-            secret::record(&self.secretsmanager, &secret.arn, [(STANDING_TAG, standing)]).await?;
+            let standing = secret.standing_at(now);
+            secret::settle(&self.secretsmanager, &mut secret, &[Settling::RecordStanding { standing }]).await?;
         }
         Ok(Promoted { promoted, version: current })
     }

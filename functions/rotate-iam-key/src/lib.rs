@@ -10,8 +10,8 @@ use lambda::{AwsResult, Environment};
 use rotation::StepError;
 use rotation::access_key::AccessKey;
 use rotation::contracts::{StageInput, StageOutcome, Staged};
-use rotation::names::{AWSPENDING, AccessKeyId, STANDING_TAG, VersionId};
-use rotation::plan::{Facts, INTENT_WINDOW, Stage, plan};
+use rotation::names::{AWSPENDING, AccessKeyId, VersionId};
+use rotation::plan::{Facts, INTENT_WINDOW, Settling, Stage, plan};
 use rotation::request::Mode;
 use rotation::secret::{Intent, SecretFacts};
 use uuid::Uuid;
@@ -153,9 +153,9 @@ impl RotateIamKey {
     ) -> Result<Staged, StepError> {
         secret::move_label(&self.secretsmanager, &secret.arn, AWSPENDING, None, Some(&version)).await?;
         secret.labels.insert(AWSPENDING.to_owned(), version.clone());
-        let standing = secret.standing_at(now).to_tag();
-        secret::record(&self.secretsmanager, &secret.arn, [(STANDING_TAG, standing)]).await?;
-        secret::forget(&self.secretsmanager, &secret.arn, Intent::TAGS).await?;
+        let standing = secret.standing_at(now);
+        let settlings = [Settling::RecordStanding { standing }, Settling::CloseIntent];
+        secret::settle(&self.secretsmanager, &mut secret, &settlings).await?;
         Ok(pending(version, key))
     }
 }
