@@ -136,7 +136,7 @@ impl Answers {
             commanded,
             owner: answer.owner.clone(),
             passive: answer.passive.clone(),
-            nothing: answer.proved == 0 && answer.passive.is_none(),
+            nothing: answer.proved == 0 && answer.passive.is_empty(),
             blocked: !answer.blocking.is_empty(),
         };
         self.proved.iter().map(|(host, answer)| (host.clone(), entry(answer))).collect()

@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 
 use jiff::Timestamp;
 
+use crate::cluster::VirtualNameHash;
 use crate::ledger::LedgerEntry;
 use crate::names::InstanceId;
 use crate::secret::Target;
@@ -72,17 +73,17 @@ impl Host {
 
 /// The hosts whose proof of the target is believed.
 ///
-/// A passive cluster node's entry is believed only beside another host's believed owner entry for the same virtual
-/// names: a passive node by itself has proved nothing.
+/// A passive cluster node's entry is believed only beside other hosts' entries that own each of its virtual names: a
+/// passive node by itself has proved nothing.
 pub fn believed(hosts: &[Host], target: &Target) -> BTreeSet<InstanceId> {
     let proving: Vec<(&Host, &LedgerEntry)> =
         hosts.iter().filter_map(|host| Some((host, host.proves(target)?))).collect();
-    let is_owned = |passive: &Host, hash: &String| {
-        proving.iter().any(|(host, entry)| host.id != passive.id && entry.owner.as_ref() == Some(hash))
+    let is_owned = |passive: &Host, name: &VirtualNameHash| {
+        proving.iter().any(|(host, entry)| host.id != passive.id && entry.owner.contains(name))
     };
     proving
         .iter()
-        .filter(|(host, entry)| entry.passive.as_ref().is_none_or(|hash| is_owned(host, hash)))
+        .filter(|(host, entry)| entry.passive.iter().all(|name| is_owned(host, name)))
         .map(|(host, _)| host.id.clone())
         .collect()
 }
@@ -214,12 +215,12 @@ mod tests {
 
     #[test]
     fn a_passive_node_is_believed_only_beside_its_owner() {
-        let owner = host("i-1", Some("v2 2026-11-20T00:00:01Z owner:ab"));
-        let passive = host("i-2", Some("v2 2026-11-20T00:00:01Z passive:ab"));
-        let of_another = host("i-3", Some("v2 2026-11-20T00:00:01Z passive:cd"));
+        let owner = host("i-1", Some("v2 2026-11-20T00:00:01Z owner:0000ab"));
+        let passive = host("i-2", Some("v2 2026-11-20T00:00:01Z passive:0000ab"));
+        let of_another = host("i-3", Some("v2 2026-11-20T00:00:01Z passive:0000cd"));
         assert_eq!(believes(&[owner, passive.clone(), of_another]), ["i-1", "i-2"]);
         assert!(believes(&[passive]).is_empty());
-        let alone = host("i-4", Some("v2 2026-11-20T00:00:01Z owner:ab passive:ab"));
+        let alone = host("i-4", Some("v2 2026-11-20T00:00:01Z owner:0000ab passive:0000ab"));
         assert!(believes(&[alone]).is_empty(), "nobody vouches for himself");
     }
 

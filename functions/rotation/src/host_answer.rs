@@ -5,6 +5,8 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::cluster::VirtualNames;
+
 /// The whole answer of one host.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
@@ -24,12 +26,12 @@ pub struct HostAnswer {
     /// SQL Server instances that cannot hold a credential: Express, or older than 16.x. A host with no SQL Server at
     /// all answers with every count at zero and no failure.
     pub nothing_to_hold: u32,
-    /// Hash of the virtual names of the clustered instances that this host owns.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub owner: Option<String>,
-    /// Hash of the virtual names of the clustered instances for which this host is a passive node.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub passive: Option<String>,
+    /// The virtual names of the clustered instances that ran on this host, and proved.
+    #[serde(default, skip_serializing_if = "VirtualNames::is_empty")]
+    pub owner: VirtualNames,
+    /// The virtual names of the clustered instances that ran on another node.
+    #[serde(default, skip_serializing_if = "VirtualNames::is_empty")]
+    pub passive: VirtualNames,
     /// How many things failed: instances, or 1 for the host as a whole.
     pub failed: u32,
     /// As many of the failures as fit.

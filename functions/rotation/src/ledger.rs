@@ -6,19 +6,20 @@ use std::fmt;
 
 use jiff::Timestamp;
 
+use crate::cluster::VirtualNames;
 use crate::names::VersionId;
 
-/// One entry: `<version> <time> [owner:<hash>] [passive:<hash>] [nothing] [blocked]`.
+/// One entry: `<version> <time> [owner:<hash>,…] [passive:<hash>,…] [nothing] [blocked]`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LedgerEntry {
     /// The version that the host proved.
     pub version: VersionId,
     /// When SSM was asked to command it, by SSM's clock and nobody else's.
     pub commanded: Timestamp,
-    /// Hash of the virtual names that the host owns.
-    pub owner: Option<String>,
-    /// Hash of the virtual names for which it is a passive node.
-    pub passive: Option<String>,
+    /// The virtual names whose instances ran on the host, and proved.
+    pub owner: VirtualNames,
+    /// Those for which it was a passive node.
+    pub passive: VirtualNames,
     /// Whether it has no SQL Server instance that could hold the credential, so that its proof says nothing of the key.
     pub nothing: bool,
     /// Whether a credential on it stands in the way of retirement.
@@ -32,15 +33,15 @@ impl LedgerEntry {
         let mut entry = LedgerEntry {
             version: words.next()?.into(),
             commanded: words.next()?.parse().ok()?,
-            owner: None,
-            passive: None,
+            owner: VirtualNames::default(),
+            passive: VirtualNames::default(),
             nothing: false,
             blocked: false,
         };
         for word in words {
             match word.split_once(':') {
-                Some(("owner", hash)) => entry.owner = Some(hash.to_owned()),
-                Some(("passive", hash)) => entry.passive = Some(hash.to_owned()),
+                Some(("owner", names)) => entry.owner = names.parse().ok()?,
+                Some(("passive", names)) => entry.passive = names.parse().ok()?,
                 _ if word == "nothing" => entry.nothing = true,
                 _ if word == "blocked" => entry.blocked = true,
                 _ => return None,
@@ -53,11 +54,11 @@ impl LedgerEntry {
 impl fmt::Display for LedgerEntry {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(formatter, "{} {}", self.version, self.commanded)?;
-        if let Some(hash) = &self.owner {
-            write!(formatter, " owner:{hash}")?;
+        if !self.owner.is_empty() {
+            write!(formatter, " owner:{}", self.owner)?;
         }
-        if let Some(hash) = &self.passive {
-            write!(formatter, " passive:{hash}")?;
+        if !self.passive.is_empty() {
+            write!(formatter, " passive:{}", self.passive)?;
         }
         if self.nothing {
             formatter.write_str(" nothing")?;
@@ -72,14 +73,16 @@ mod tests {
 
     #[test]
     fn an_entry_survives_its_tag() {
-        for text in ["v1 2026-11-24T06:00:00Z", "v1 2026-11-24T06:00:00Z owner:ab passive:cd nothing blocked"] {
+        for text in
+            ["v1 2026-11-24T06:00:00Z", "v1 2026-11-24T06:00:00Z owner:0000ab,0000ef passive:0000cd nothing blocked"]
+        {
             assert_eq!(LedgerEntry::parse(text).unwrap().to_string(), text);
         }
     }
 
     #[test]
     fn what_is_not_understood_is_no_proof() {
-        for text in ["", "v1", "v1 yesterday", "v1 2026-11-24T06:00:00Z mostly"] {
+        for text in ["", "v1", "v1 yesterday", "v1 2026-11-24T06:00:00Z mostly", "v1 2026-11-24T06:00:00Z owner:"] {
             assert_eq!(LedgerEntry::parse(text), None, "{text}");
         }
     }

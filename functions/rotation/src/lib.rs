@@ -13,6 +13,7 @@
 //! 5. [`error`]: everything that can go wrong, by the names that the state machine catches.
 
 pub mod access_key;
+pub mod cluster;
 pub mod contracts;
 pub mod error;
 pub mod fleet;
