@@ -6,6 +6,8 @@ use std::path::Path;
 use jiff::Timestamp;
 use serde::Deserialize;
 
+use crate::host::Platform;
+use crate::host::windows::{Cluster, Engine, Group, Installation, NoEngine};
 use crate::settings_file::{SettingsError, read_json};
 
 /// The whole file.
@@ -94,6 +96,9 @@ pub struct HostEntry {
     /// Its account, where it is another one.
     #[serde(default)]
     pub account: Option<String>,
+    /// Its operating system; a Windows host needs a PowerShell here, which PWSH names.
+    #[serde(default)]
+    pub platform: Platform,
     /// Its tags but for the name.
     #[serde(default)]
     pub tags: std::collections::BTreeMap<String, String>,
@@ -124,6 +129,15 @@ pub struct SqlServerEntry {
     /// Where it listens.
     #[serde(default = "localhost")]
     pub endpoint: String,
+    /// Windows: its name, where it is not what its port suggests.
+    #[serde(default)]
+    pub instance: Option<String>,
+    /// Windows: the virtual network name of a clustered instance, which is then where it listens, too.
+    #[serde(default)]
+    pub virtual_name: Option<String>,
+    /// Windows: the node that runs a clustered instance, where it is another one than this host.
+    #[serde(default)]
+    pub runs_on: Option<String>,
     /// 15 is 2019, 16 is 2022, 17 is 2025.
     #[serde(default = "sixteen")]
     pub major_version: u32,
@@ -174,6 +188,44 @@ pub struct Chapter {
     pub run: serde_json::Value,
 }
 
+impl HostEntry {
+    /// What runs the host's script, where this machine does not by itself.
+    ///
+    /// # Errors
+    /// For a Windows host without a PowerShell.
+    pub fn check_engine(&self) -> Result<(), NoEngine> {
+        match self.platform {
+            Platform::Linux => Ok(()),
+            Platform::Windows => Engine::from_environment().map(|_| ()),
+        }
+    }
+}
+
+impl SqlServerEntry {
+    /// Where clients find the instance: a clustered one at its virtual name.
+    pub fn address(&self) -> String {
+        match (&self.virtual_name, self.endpoint.split_once(',')) {
+            (Some(virtual_name), Some((_, port))) => format!("{virtual_name},{port}"),
+            (Some(virtual_name), None) => virtual_name.clone(),
+            (None, _) => self.endpoint.clone(),
+        }
+    }
+
+    /// Whether its service runs on this host.
+    pub fn runs_here(&self) -> bool {
+        !self.stopped && self.runs_on.is_none()
+    }
+
+    /// How Windows knows the instance. The group of a clustered one is online unless its service is stopped.
+    pub fn installation(&self) -> Installation {
+        let node = self.runs_on.clone().unwrap_or_else(|| "localhost".to_owned());
+        let state = if self.stopped { "Offline" } else { "Online" };
+        let group = Some(Group { node, state: state.to_owned() });
+        let cluster = self.virtual_name.clone().map(|virtual_name| Cluster { virtual_name, group });
+        Installation { name: self.instance.clone(), cluster, ..Installation::default() }
+    }
+}
+
 impl FleetFile {
     /// Reads a fleet file.
     ///
@@ -205,4 +257,37 @@ pub enum FleetFileError {
         /// What is wrong.
         problem: String,
     },
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn server(entry: serde_json::Value) -> SqlServerEntry {
+        serde_json::from_value(entry).unwrap()
+    }
+
+    #[test]
+    fn a_windows_host_needs_a_powershell_here_and_a_linux_host_does_not() {
+        let host = |platform: &str| json!({ "id": "i-1", "region": "eu-west-1", "platform": platform });
+        let check = |platform| serde_json::from_value::<HostEntry>(host(platform)).unwrap().check_engine();
+        assert!(check("linux").is_ok());
+        match (check("windows"), Engine::from_environment()) {
+            (Err(refused), Err(_)) => assert!(refused.to_string().contains("set PWSH"), "{refused}"),
+            (checked, engine) => assert_eq!(checked.is_ok(), engine.is_ok()),
+        }
+        assert!(serde_json::from_value::<HostEntry>(host("macos")).is_err());
+    }
+
+    #[test]
+    fn a_clustered_instance_listens_at_its_virtual_name_and_runs_on_one_node() {
+        let passive = server(json!({ "endpoint": "localhost,1434", "virtualName": "SQLPROD", "runsOn": "sql-02" }));
+        assert_eq!((passive.address().as_str(), passive.runs_here()), ("SQLPROD,1434", false));
+        let group = passive.installation().cluster.unwrap().group.unwrap();
+        assert_eq!((group.node.as_str(), group.state.as_str()), ("sql-02", "Online"));
+        assert_eq!(server(json!({ "virtualName": "SQLPROD" })).address(), "SQLPROD");
+        assert!(server(json!({})).runs_here() && server(json!({})).installation().cluster.is_none());
+    }
 }

@@ -1,21 +1,19 @@
 //! The SSM agent's rules for a document of schema 2.2 (EMULATORS.md, FACTS C), applied to real processes.
 //!
-//! Steps run as `sh -c <folder>/_script.sh` in a process group of their own, which is killed at the time-out. What the
-//! agent leaves on the disk (the rendered script and the output) stays there, so that a test can look for secrets in it.
+//! What stands here is which steps run, with which parameters, and what their ends mean; the processes themselves are
+//! in [`super::script`].
 
 use std::collections::BTreeMap;
-use std::fs;
-use std::io;
-use std::os::unix::fs::PermissionsExt;
-use std::path::{Path, PathBuf};
-use std::process::Stdio;
+use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 use regex_lite::Regex;
+use serde::Deserialize;
 use serde_json::Value;
-use tokio::io::{AsyncRead, AsyncReadExt};
-use tokio::process::Command;
 
+use super::script::{self, Interpreter, Script, Signals};
+use super::windows::Engine;
 use crate::clock::Clock;
 
 /// Characters of an output that the agent keeps (FACTS C).
@@ -26,7 +24,7 @@ const REBOOT: i32 = 194;
 const STOP_AS_SUCCESS: i32 = 168;
 const STOP_AS_FAILURE: i32 = 169;
 /// 128 + SIGKILL, reported at a time-out.
-const KILLED: i32 = 137;
+pub(super) const KILLED: i32 = 137;
 
 /// How the agent hands parameters to a script.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -39,12 +37,13 @@ pub enum Agent {
 }
 
 /// A host's operating system, as `platformType` names it.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "camelCase")]
 pub enum Platform {
     /// Linux.
     #[default]
     Linux,
-    /// Windows: its steps are skipped here, since nothing can run them.
+    /// Windows.
     Windows,
 }
 
@@ -77,6 +76,10 @@ pub struct Machine {
     pub variables: Vec<(String, String)>,
     /// How long a script may run in real time, however long the document allows: a test must end.
     pub real_time_limit: Duration,
+    /// How a running script is stopped.
+    pub signals: Arc<Signals>,
+    /// What runs PowerShell scripts, where anything does.
+    pub engine: Option<Engine>,
     /// The simulated time that each script takes.
     pub slow: Duration,
     /// Simulated time.
@@ -177,12 +180,14 @@ async fn run_step(
         }
         Precondition::NotUnderstood => return refused(&name, &action, "unrecognized precondition".to_owned()),
     }
-    if action != "aws:runShellScript" {
-        return refused(&name, &action, format!("plugin {action} cannot run here"));
-    }
+    let interpreter = match (action.as_str(), &machine.engine) {
+        ("aws:runShellScript", _) => Interpreter::Shell,
+        ("aws:runPowerShellScript", Some(engine)) => Interpreter::PowerShell(engine),
+        _ => return refused(&name, &action, format!("plugin {action} cannot run here")),
+    };
     let substituted = substituted(document, parameters, machine.agent);
     let lines = step["inputs"]["runCommand"].as_array().into_iter().flatten().filter_map(Value::as_str);
-    let script = substituted.iter().fold(lines.collect::<Vec<_>>().join("\n"), |text, (name, value)| {
+    let text = substituted.iter().fold(lines.collect::<Vec<_>>().join("\n"), |text, (name, value)| {
         text.replace(&format!("{{{{ {name} }}}}"), value).replace(&format!("{{{{{name}}}}}"), value)
     });
     let limit = time_limit(&step["inputs"]["timeoutSeconds"], &substituted);
@@ -190,14 +195,15 @@ async fn run_step(
         machine.clock.sleep(machine.slow.min(limit)).await;
     }
     if machine.slow > limit {
-        return ProcessEnd::killed().into_result(name, action);
+        return into_result(script::End::killed(), name, action);
     }
     let mut variables = machine.variables.clone();
     variables.extend(agent_variables(machine));
     variables.extend(environment_parameters(document, parameters, machine.agent));
     let folder = machine.folder.join(&name);
-    match run_script(&folder, &script, &variables, limit.min(machine.real_time_limit)).await {
-        Ok(end) => end.into_result(name, action),
+    let script = Script { folder: &folder, text: &text, interpreter, variables: &variables };
+    match script.run(limit.min(machine.real_time_limit), &machine.signals).await {
+        Ok(end) => into_result(end, name, action),
         Err(error) => refused(&name, &action, format!("{}: {error}", folder.display())),
     }
 }
@@ -276,99 +282,20 @@ fn refused(name: &str, action: &str, complaint: String) -> StepResult {
     }
 }
 
-/// How a process ended; no code means that it was killed at the time-out.
-struct ProcessEnd {
-    exit_code: Option<i32>,
-    stdout: Vec<u8>,
-    stderr: Vec<u8>,
-}
-
-impl ProcessEnd {
-    fn killed() -> ProcessEnd {
-        ProcessEnd { exit_code: None, stdout: Vec::new(), stderr: Vec::new() }
-    }
-
-    fn into_result(self, name: String, action: String) -> StepResult {
-        let exit_code = self.exit_code.unwrap_or(KILLED);
-        let status = match self.exit_code {
-            None => StepStatus::TimedOut,
-            Some(0 | STOP_AS_SUCCESS) => StepStatus::Success,
-            Some(REBOOT) => StepStatus::SuccessAndReboot,
-            Some(_) => StepStatus::Failed,
-        };
-        let stdout = kept(&self.stdout, STDOUT_LIMIT);
-        StepResult { name, action, status, exit_code, stdout, stderr: kept(&self.stderr, STDERR_LIMIT) }
-    }
+fn into_result(end: script::End, name: String, action: String) -> StepResult {
+    let exit_code = end.exit_code.unwrap_or(KILLED);
+    let status = match end.exit_code {
+        None => StepStatus::TimedOut,
+        Some(0 | STOP_AS_SUCCESS) => StepStatus::Success,
+        Some(REBOOT) => StepStatus::SuccessAndReboot,
+        Some(_) => StepStatus::Failed,
+    };
+    let stdout = kept(&end.stdout, STDOUT_LIMIT);
+    StepResult { name, action, status, exit_code, stdout, stderr: kept(&end.stderr, STDERR_LIMIT) }
 }
 
 fn kept(output: &[u8], limit: usize) -> String {
     String::from_utf8_lossy(output).chars().take(limit).collect()
-}
-
-async fn run_script(
-    folder: &Path,
-    script: &str,
-    variables: &[(String, String)],
-    limit: Duration,
-) -> io::Result<ProcessEnd> {
-    fs::create_dir_all(folder)?;
-    let path = folder.join("_script.sh");
-    fs::write(&path, script)?;
-    fs::set_permissions(&path, fs::Permissions::from_mode(0o700))?;
-    let mut end = run_process(&path, variables, limit).await?;
-    // A process that another thread is just starting may still hold the script open for writing (ETXTBSY).
-    while end.exit_code == Some(126) && String::from_utf8_lossy(&end.stderr).contains("Text file busy") {
-        end = run_process(&path, variables, limit).await?;
-    }
-    fs::write(folder.join("stdout"), &end.stdout)?;
-    fs::write(folder.join("stderr"), &end.stderr)?;
-    Ok(end)
-}
-
-async fn run_process(path: &Path, variables: &[(String, String)], limit: Duration) -> io::Result<ProcessEnd> {
-    let mut child = Command::new("sh")
-        .arg("-c")
-        .arg(path)
-        .current_dir(path.parent().unwrap_or(path))
-        .env_clear()
-        .envs(variables.iter().map(|(name, value)| (name, value)))
-        .stdin(Stdio::null())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .process_group(0)
-        .kill_on_drop(true)
-        .spawn()?;
-    let group = child.id();
-    let (stdout, stderr) = (child.stdout.take(), child.stderr.take());
-    let running = async { tokio::join!(child.wait(), read_all(stdout), read_all(stderr)) };
-    match tokio::time::timeout(limit, running).await {
-        Ok((status, stdout, stderr)) => {
-            // A process that died of a signal has no code; the shell would say 128 and the signal.
-            Ok(ProcessEnd { exit_code: Some(status?.code().unwrap_or(KILLED)), stdout: stdout?, stderr: stderr? })
-        }
-        Err(_) => {
-            kill_group(group).await?;
-            child.wait().await?;
-            Ok(ProcessEnd::killed())
-        }
-    }
-}
-
-async fn read_all(stream: Option<impl AsyncRead + Unpin>) -> io::Result<Vec<u8>> {
-    let mut output = Vec::new();
-    if let Some(mut stream) = stream {
-        stream.read_to_end(&mut output).await?;
-    }
-    Ok(output)
-}
-
-/// Kills the script and whatever it started; bash's builtin does it without another tool.
-async fn kill_group(group: Option<u32>) -> io::Result<()> {
-    if let Some(group) = group {
-        let kill = format!("kill -KILL -- -{group}");
-        Command::new("bash").args(["-c", &kill]).stderr(Stdio::null()).status().await?;
-    }
-    Ok(())
 }
 
 #[cfg(test)]
@@ -389,12 +316,14 @@ mod tests {
             folder: folder.clone(),
             variables: vec![("PATH".to_owned(), "/usr/bin:/bin".to_owned())],
             real_time_limit: Duration::from_secs(60),
+            signals: Arc::default(),
+            engine: None,
             slow: Duration::from_secs(if name == "slow" { 301 } else { 0 }),
             clock: Clock::starting_at(jiff::Timestamp::UNIX_EPOCH),
         };
         let given = given.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
         let results = run_document(&document, &given, &machine).await;
-        let _ = fs::remove_dir_all(folder);
+        let _ = std::fs::remove_dir_all(folder);
         results
     }
 
@@ -414,6 +343,25 @@ mod tests {
             let results = run(&format!("exit-{exit_code}"), document, &[]).await;
             assert_eq!((results[0].status, results[0].exit_code), (status, exit_code));
         }
+    }
+
+    #[tokio::test]
+    async fn a_powershell_step_without_an_engine_fails_loudly() {
+        let step = json!({ "name": "a", "action": "aws:runPowerShellScript", "inputs": { "runCommand": ["exit 0"] } });
+        let results = run("no-engine", json!({ "mainSteps": [step] }), &[]).await;
+        assert_eq!((results[0].status, results[0].exit_code), (StepStatus::Failed, 1));
+        assert_eq!(results[0].stderr, "plugin aws:runPowerShellScript cannot run here");
+    }
+
+    #[tokio::test]
+    async fn a_step_for_another_platform_is_skipped_which_counts_as_a_success() {
+        let mut windows = step("a", &["exit 1"]);
+        windows["precondition"] = json!({ "StringEquals": ["platformType", "Windows"] });
+        let results = run("skipped", json!({ "mainSteps": [windows.clone()] }), &[]).await;
+        assert_eq!((results[0].status, results[0].exit_code, succeeded(&results)), (StepStatus::Skipped, 0, true));
+        windows["precondition"] = json!({ "StringEquals": ["platform", "Windows"] });
+        let results = run("unrecognized", json!({ "mainSteps": [windows] }), &[]).await;
+        assert_eq!(results[0].status, StepStatus::Failed, "a precondition that is not understood fails");
     }
 
     #[tokio::test]

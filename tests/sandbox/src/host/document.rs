@@ -1,7 +1,9 @@
 //! Builds an SSM document from its folder: one rule, the same for the local AWS and for the CDK app.
 //!
-//! A string in a list that is exactly `{{script:NAME}}` is replaced by the lines of the file NAME beside the document.
-//! So the scripts stay real files that can be linted and run, and the document holds no second copy of them.
+//! A string in a list that is exactly `{{script:NAME}}` is replaced by the lines of the file NAME beside the document,
+//! without their indentation, without blank lines and without those that are a comment and nothing else (both scripts'
+//! comments begin with `#`); a first line `#!…` stays. So the scripts stay real files that can be linted, tested and
+//! explained, and both together fit the 64 KB that SSM takes.
 
 use std::fs;
 use std::io;
@@ -63,7 +65,8 @@ fn splice(value: &mut Value, folder: &Path) -> Result<(), DocumentError> {
             let mut spliced = Vec::with_capacity(items.len());
             for mut item in std::mem::take(items) {
                 if let Some(name) = script_name(&item) {
-                    spliced.extend(read(&folder.join(name))?.lines().map(Value::from));
+                    let script = read(&folder.join(name))?;
+                    spliced.extend(lines_that_run(&script).map(Value::from));
                 } else {
                     splice(&mut item, folder)?;
                     spliced.push(item);
@@ -79,6 +82,12 @@ fn splice(value: &mut Value, folder: &Path) -> Result<(), DocumentError> {
         Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => {}
     }
     Ok(())
+}
+
+/// All of a script that runs.
+fn lines_that_run(script: &str) -> impl Iterator<Item = &str> {
+    let is_comment = |line: &&str| line.is_empty() || (line.starts_with('#') && !line.starts_with("#!"));
+    script.lines().map(str::trim_start).filter(move |line| !is_comment(line))
 }
 
 fn script_name(item: &Value) -> Option<&str> {
@@ -99,16 +108,46 @@ mod tests {
         Path::new(env!("CARGO_MANIFEST_DIR")).join("../../statemachine/documents/apply-s3-credential")
     }
 
-    fn script(document: &Value) -> String {
-        let lines = document["mainSteps"][0]["inputs"]["runCommand"].as_array().unwrap();
-        lines.iter().map(|line| line.as_str().unwrap()).collect::<Vec<_>>().join("\n")
+    fn steps(document: &Value) -> Vec<(String, String)> {
+        let steps = document["mainSteps"].as_array().unwrap().iter();
+        steps
+            .map(|step| {
+                let lines = step["inputs"]["runCommand"].as_array().unwrap().iter();
+                let script = lines.map(|line| line.as_str().unwrap()).collect::<Vec<_>>().join("\n");
+                (step["precondition"]["StringEquals"][1].as_str().unwrap().to_owned(), script)
+            })
+            .collect()
     }
 
     #[test]
-    fn the_script_is_in_the_document_line_by_line() {
+    fn each_platform_has_its_script_and_loses_nothing_that_runs() {
         let document = build(&folder()).unwrap();
-        let file = fs::read_to_string(folder().join("linux.sh")).unwrap();
-        assert_eq!(script(&document), file.trim_end_matches('\n'));
+        let names = [("Linux", "linux.sh"), ("Windows", "windows.ps1")];
+        assert_eq!(steps(&document).len(), names.len());
+        for ((platform, script), (expected, name)) in steps(&document).into_iter().zip(names) {
+            assert_eq!(platform, expected);
+            let file = fs::read_to_string(folder().join(name)).unwrap();
+            let kept: Vec<&str> = script.lines().collect();
+            let mut next = 0;
+            for line in file.lines().map(str::trim_start) {
+                if kept.get(next) == Some(&line) {
+                    next += 1;
+                } else {
+                    assert!(line.is_empty() || line.starts_with('#'), "{name} lost a line that runs: {line}");
+                }
+            }
+            assert_eq!(next, kept.len(), "{name} gained a line");
+        }
+    }
+
+    #[test]
+    fn no_script_has_a_text_over_several_lines_that_its_indentation_or_a_number_sign_is_part_of() {
+        for (name, here) in [("linux.sh", "<<"), ("windows.ps1", "@\"")] {
+            let file = fs::read_to_string(folder().join(name)).unwrap();
+            let opens = |line: &&str| !line.trim_start().starts_with('#') && line.replace("<<<", "").contains(here);
+            let found: Vec<&str> = file.lines().filter(opens).filter(|line| !line.contains("((")).collect();
+            assert!(found.is_empty(), "{name}: {found:?}");
+        }
     }
 
     #[test]
@@ -122,10 +161,74 @@ mod tests {
             // timeoutSeconds is no script, so its parameter is always replaced as text.
             assert_eq!(parameter["interpolationType"] == "ENV_VAR", name != "executionTimeout", "{name}");
         }
-        let steps = document["mainSteps"].to_string();
-        let used: BTreeSet<&str> = steps.split("{{ ").skip(1).map(|rest| rest.split(" }}").next().unwrap()).collect();
         let declared: BTreeSet<&str> = declared.keys().map(String::as_str).collect();
-        assert_eq!(used, declared);
+        for step in document["mainSteps"].as_array().unwrap() {
+            let text = step.to_string();
+            let used: BTreeSet<&str> =
+                text.split("{{ ").skip(1).map(|rest| rest.split(" }}").next().unwrap()).collect();
+            // Windows finds its instances in the registry.
+            let not_used: BTreeSet<&str> = declared.difference(&used).copied().collect();
+            let expected =
+                if step["name"] == "applyOnWindows" { BTreeSet::from(["endpoints"]) } else { BTreeSet::new() };
+            assert_eq!(not_used, expected, "{}", step["name"]);
+            assert!(used.is_subset(&declared), "{}: {used:?}", step["name"]);
+        }
+    }
+
+    /// What a person who may edit the settings, and nothing else, could try to smuggle onto every host of a fleet.
+    const HOSTILE: [&str; 14] = [
+        "x'y",
+        "x\"y",
+        "x$(reboot)",
+        "x`reboot`",
+        "x;reboot",
+        "x&reboot",
+        "x|reboot",
+        "x\nreboot",
+        "x\r\nreboot",
+        "x]y",
+        "[x",
+        "x{{ secretArn }}",
+        "x\\",
+        "x\0y",
+    ];
+
+    #[test]
+    fn no_pattern_lets_a_hostile_value_through() {
+        let document = build(&folder()).unwrap();
+        for (name, parameter) in document["parameters"].as_object().unwrap() {
+            let pattern = regex_lite::Regex::new(parameter["allowedPattern"].as_str().unwrap()).unwrap();
+            let good = good_value(name);
+            assert!(pattern.is_match(good), "{name} takes {good}");
+            for hostile in HOSTILE {
+                for value in
+                    [hostile.to_owned(), format!("{good}{hostile}"), format!("{hostile}{good}"), format!("{good}\n")]
+                {
+                    assert!(!pattern.is_match(&value), "{name} takes {value:?}");
+                }
+            }
+            // Go refuses counts beyond 1,000 with their nesting, so a list's words have no length of their own here; the
+            // scripts measure them.
+            if !["credentials", "foreignCredentials", "endpoints"].contains(&name.as_str()) {
+                assert!(!pattern.is_match(&good.repeat(2_000)), "{name} takes a value without end");
+            }
+        }
+    }
+
+    fn good_value(parameter: &str) -> &'static str {
+        match parameter {
+            "secretArn" | "administratorSecretArn" => {
+                "arn:aws:secretsmanager:eu-west-1:111122223333:secret:team/sqlcredential-AbCdEf"
+            }
+            "versionId" => "00000000-0000-0000-0000-00000000000a",
+            "credentials" | "foreignCredentials" => "s3://sql-backups.s3.eu-west-1.amazonaws.com:443/prod",
+            "endpoints" => "sql-1.example.com,1434",
+            "proof" => "backup",
+            "createMissing" | "trustServerCertificate" => "true",
+            "executionTimeout" => "300",
+            "proofPrefix" => ".credential-rotation",
+            _ => "sql-backups",
+        }
     }
 
     #[test]

@@ -103,14 +103,7 @@ fn answer(invocation: &Value) -> Result<HostAnswer, serde_json::Error> {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_command_by_tag_comes_back_with_the_proof_of_every_host() {
     let world = world("tag", &[("i-0aaa", HostFaults::default()), ("i-0bbb", HostFaults::default())]);
-    let ended = Arc::new(Mutex::new(0));
-    let count = Arc::clone(&ended);
-    world.fleet.subscribe(Arc::new(move |event| {
-        let succeeded = matches!(event.happening, HostHappening::CommandEnded { succeeded: true, .. });
-        *count.lock().unwrap() += i32::from(succeeded);
-    }));
     let invocations = world.apply().await;
-    assert_eq!(*ended.lock().unwrap(), 2, "whoever watches the fleet sees every host");
     assert_eq!(invocations.len(), 2);
     for invocation in &invocations {
         assert_eq!(invocation["Status"], "Success", "{invocation}");
@@ -120,6 +113,30 @@ async fn a_command_by_tag_comes_back_with_the_proof_of_every_host() {
     let objects = world.cloud.objects();
     assert!(objects.contains_key("sql-backups/prod/.credential-rotation/held/i-0aaa/proof.bak"), "{objects:?}");
     assert!(objects.values().all(|key| key == KEY.0), "every backup was signed with the key");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_observer_sees_every_change_of_a_credential_on_every_host() {
+    let world = world("observer", &[("i-0aaa", HostFaults::default()), ("i-0bbb", HostFaults::default())]);
+    let seen = Arc::new(Mutex::new(Vec::new()));
+    let (events, fleet) = (Arc::clone(&seen), Arc::downgrade(&world.fleet));
+    world.fleet.subscribe(Arc::new(move |event| {
+        // An observer may look at the host: no lock is held.
+        let held = fleet.upgrade().and_then(|fleet| fleet.host(&event.instance_id)).map(|host| host.held_keys().len());
+        events.lock().unwrap().push((event.instance_id.clone(), event.happening.clone(), held));
+    }));
+    world.apply().await;
+    let seen = seen.lock().unwrap();
+    for host in ["i-0aaa", "i-0bbb"] {
+        let of_host: Vec<_> = seen.iter().filter(|(id, ..)| id == host).collect();
+        let altered = HostHappening::CredentialChanged {
+            endpoint: "localhost,1433".to_owned(),
+            credential: URL.to_owned(),
+            access_key_id: Some(KEY.0.to_owned()),
+        };
+        assert!(of_host.iter().any(|(_, happening, held)| (happening, *held) == (&altered, Some(1))), "{of_host:?}");
+        assert!(matches!(of_host.last(), Some((_, HostHappening::CommandEnded { succeeded: true, .. }, _))));
+    }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -1,10 +1,11 @@
 //! Hosts that really run the document's script: a SQL Server host is a folder, a few instances and an SSM agent.
 //!
-//! The script is the real one, under bash, with `sqlcmd` and the AWS CLI replaced by a stand-in that asks this module.
-//! What an instance holds is kept in [`SqlServer`]; what it backs up is signed with the key that it holds.
+//! The script is the real one, under bash or PowerShell, with `sqlcmd` and the AWS CLI replaced by a stand-in that asks
+//! this module. What an instance holds is kept in [`SqlServer`]; what it backs up is signed with the key that it holds.
 //!
 //! Read in this order: [`document`] (how a document is built), [`agent`] (how SSM runs it), [`sql_server`] and [`tsql`]
-//! (what an instance does), [`sqlcmd`] and [`aws_cli`] (the tools), [`fleet`] (all hosts of a cloud).
+//! (what an instance does), [`sqlcmd`] and [`aws_cli`] (the tools), [`windows`] (what a Windows host has besides),
+//! [`fleet`] (all hosts of a cloud). Every situation of a host, with both scripts: `tests/situations`.
 
 #![allow(clippy::expect_used, reason = "a poisoned mutex means that a test has failed already")]
 
@@ -15,14 +16,14 @@ pub mod event;
 pub mod fleet;
 pub mod protocol;
 pub mod s3_url;
+mod script;
 mod service;
 pub mod sql_server;
 pub mod sqlcmd;
-#[cfg(test)]
-mod tests;
 pub mod tsql;
+pub mod windows;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::io;
 use std::os::unix::fs::{PermissionsExt, symlink};
@@ -38,9 +39,17 @@ pub use event::{HeldKey, HostEvent, HostHappening};
 pub use sql_server::{BackupObject, Credential, Login, SqlServer, SqlServerFaults};
 
 use crate::clock::Clock;
+use script::Signals;
+use windows::Engine;
 
 /// The stand-in for sqlcmd and the AWS CLI, built by build.rs.
 const STANDIN: &str = env!("SANDBOX_STANDIN");
+
+/// A test must end, even where a script does not. Every script ends by itself in a fraction of this.
+const REAL_TIME_LIMIT: Duration = Duration::from_secs(300);
+
+/// Where this machine has the tools that a script takes for granted.
+const SYSTEM_FOLDERS: [&str; 2] = ["/usr/bin", "/bin"];
 
 /// The part of AWS that a host itself calls.
 pub trait HostCloud: Send + Sync {
@@ -92,6 +101,9 @@ pub struct HostSetUp {
     pub agent: Agent,
     /// Its SQL Server instances by endpoint, `host` or `host,port`.
     pub sql_servers: Vec<(String, SqlServer)>,
+    /// How many real seconds its script waits for the lock, for the hinted version and for another backup of model.
+    /// Simulated time stands still meanwhile, so that it would mostly wait in vain: none is the default.
+    pub patience_seconds: u32,
     /// What goes wrong.
     pub faults: HostFaults,
 }
@@ -109,6 +121,8 @@ pub struct HostFaults {
     pub missing_tools: Vec<String>,
     /// Statements that begin so never come back, as a hanging backup does; the script dies at its time-out.
     pub hanging_statement: Option<String>,
+    /// While a statement that begins so runs, the agent is stopped, and the script with it (SIGTERM).
+    pub stopped_during: Option<String>,
 }
 
 /// A command that SSM hands to a host.
@@ -139,6 +153,8 @@ pub struct Host {
     region: String,
     platform: Platform,
     agent: Agent,
+    engine: Option<Engine>,
+    patience_seconds: u32,
     root: PathBuf,
     clock: Clock,
     cloud: Arc<dyn HostCloud>,
@@ -150,6 +166,7 @@ struct HostState {
     sql_servers: BTreeMap<Endpoint, SqlServer>,
     faults: HostFaults,
     processes: Vec<Process>,
+    batches: BTreeSet<String>,
     observers: Vec<event::HostObserver>,
 }
 
@@ -174,6 +191,8 @@ impl Host {
             region: set_up.region,
             platform: set_up.platform,
             agent: set_up.agent,
+            engine: Some(set_up.platform).filter(|on| *on == Platform::Windows).and(Engine::from_environment().ok()),
+            patience_seconds: set_up.patience_seconds,
             root,
             clock,
             cloud,
@@ -186,6 +205,11 @@ impl Host {
         &self.instance_id
     }
 
+    /// Its operating system.
+    pub fn platform(&self) -> Platform {
+        self.platform
+    }
+
     /// The host's folder: its state directory, and what the agent left on the disk.
     pub fn root(&self) -> &Path {
         &self.root
@@ -196,8 +220,8 @@ impl Host {
         self.tell(HostHappening::CommandStarted { command_id: command.command_id.clone() });
         let lie = self.lock().faults.lie.clone();
         let results = match lie {
-            Some(lie) => vec![lying(&lie)],
-            None => self.run_document(command).await.unwrap_or_else(|error| vec![broken(&error)]),
+            Some(lie) => vec![lying(self.platform, lie)],
+            None => self.run_document(command).await.unwrap_or_else(|error| vec![broken(self.platform, &error)]),
         };
         let succeeded = agent::succeeded(&results);
         self.tell(HostHappening::CommandEnded { command_id: command.command_id.clone(), succeeded });
@@ -208,7 +232,8 @@ impl Host {
         self.furnish(command)?;
         let listener = TcpListener::bind(("127.0.0.1", 0)).await?;
         let address = listener.local_addr()?;
-        let service = tokio::spawn(service::serve(Arc::clone(self), listener));
+        let signals = Arc::new(Signals::default());
+        let service = tokio::spawn(service::serve(Arc::clone(self), listener, Arc::clone(&signals)));
         let machine = agent::Machine {
             agent: self.agent,
             platform: self.platform,
@@ -217,7 +242,9 @@ impl Host {
             command_id: command.command_id.clone(),
             folder: self.root.join("orchestration").join(&command.command_id),
             variables: self.variables(&address.to_string()),
-            real_time_limit: self.real_time_limit(),
+            real_time_limit: REAL_TIME_LIMIT,
+            signals,
+            engine: self.engine.clone(),
             slow: self.lock().faults.slow,
             clock: self.clock.clone(),
         };
@@ -226,39 +253,47 @@ impl Host {
         Ok(results)
     }
 
-    /// A hanging statement is waited for briefly; everything else ends by itself in a fraction of this.
-    fn real_time_limit(&self) -> Duration {
-        if self.lock().faults.hanging_statement.is_some() { Duration::from_secs(2) } else { Duration::from_secs(120) }
-    }
-
     /// All that a script finds in its environment.
     fn variables(&self, address: &str) -> Vec<(String, String)> {
         let root = self.root.display();
-        let path = format!("{root}/bin:/usr/bin:/bin");
+        let system = if self.lacks_a_system_tool() { format!("{root}/system") } else { SYSTEM_FOLDERS.join(":") };
         [
-            ("PATH", path),
+            ("PATH", format!("{root}/bin:{system}")),
             ("HOME", "/root".to_owned()),
             ("SANDBOX_HOST_ADDRESS", address.to_owned()),
             ("CREDENTIAL_ROTATION_STATE_DIRECTORY", format!("{root}/state")),
             ("CREDENTIAL_ROTATION_SQL_SERVER_PROGRAM", format!("{root}/sqlservr")),
-            // A script that waits does so in real time, while simulated time stands still: it would wait in vain.
-            ("CREDENTIAL_ROTATION_PATIENCE", "0".to_owned()),
+            ("CREDENTIAL_ROTATION_FIXTURE", format!("{root}/windows")),
+            ("CREDENTIAL_ROTATION_PATIENCE", self.patience_seconds.to_string()),
         ]
         .map(|(name, value)| (name.to_owned(), value))
         .to_vec()
     }
 
-    /// Puts the tools, the mark of an installed SQL Server and a full disk in their places, as they are now.
+    fn lacks_a_system_tool(&self) -> bool {
+        self.lock().faults.missing_tools.iter().any(|tool| !STOOD_IN_FOR.contains(&tool.as_str()))
+    }
+
+    /// Puts the tools, the mark of an installed SQL Server and a full disk in their places, as they are now. What is in
+    /// its place already is not touched: another command may be using it.
     fn furnish(&self, command: &HostCommand) -> io::Result<()> {
-        let (faults, installed) = {
+        let (faults, servers) = {
             let state = self.lock();
-            (state.faults.clone(), state.sql_servers.keys().any(|(host, port)| host == "localhost" && *port == 1433))
+            (state.faults.clone(), state.sql_servers.clone())
         };
-        for tool in ["aws", "sqlcmd"] {
+        for tool in STOOD_IN_FOR {
             let missing = faults.missing_tools.iter().any(|missing| missing == tool);
             place(&self.root.join("bin").join(tool), (!missing).then_some(Path::new(STANDIN)))?;
         }
+        if self.lacks_a_system_tool() {
+            furnish_system(&self.root.join("system"), &faults.missing_tools)?;
+        }
+        let installed = servers.contains_key(&endpoint("localhost"));
         place(&self.root.join("sqlservr"), installed.then_some(Path::new(STANDIN)))?;
+        if self.platform == Platform::Windows {
+            let instances = servers.iter().map(|((host, port), server)| (host.as_str(), *port, server));
+            keep(&self.root.join("windows"), &windows::fixture(instances))?;
+        }
         // Whatever is written to /dev/full fails as on a full disk; the script writes every marker to this name first.
         let rotation = command.parameters.get("rotation").map(String::as_str).unwrap_or_default();
         let marker = self.root.join("state").join(format!("{rotation}.marker.new"));
@@ -288,6 +323,11 @@ impl Host {
     /// Every start of a tool so far.
     pub fn processes(&self) -> Vec<Process> {
         self.lock().processes.clone()
+    }
+
+    /// Every batch of T-SQL that reached an instance so far. Some hold a secret.
+    pub fn batches(&self) -> BTreeSet<String> {
+        self.lock().batches.clone()
     }
 
     /// Every file that the host has now, but for its tools.
@@ -325,27 +365,54 @@ fn endpoint(name: &str) -> Endpoint {
     }
 }
 
-/// A link to `target`, or nothing.
+/// The programs that are not this machine's own on a host.
+const STOOD_IN_FOR: [&str; 2] = ["aws", "sqlcmd"];
+
+/// A link to `target`, or no link.
 fn place(link: &Path, target: Option<&Path>) -> io::Result<()> {
-    match fs::remove_file(link) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
-        Ok(()) | Err(_) => {}
+    let present = fs::read_link(link).ok();
+    if present.as_deref() == target {
+        return Ok(());
+    }
+    if present.is_some() {
+        fs::remove_file(link)?;
     }
     target.map_or(Ok(()), |target| symlink(target, link))
 }
 
-fn lying(lie: &str) -> StepResult {
-    StepResult {
-        name: "applyOnLinux".to_owned(),
-        action: "aws:runShellScript".to_owned(),
-        status: StepStatus::Success,
-        exit_code: 0,
-        stdout: lie.to_owned(),
-        stderr: String::new(),
-    }
+/// A file with this content.
+fn keep(file: &Path, content: &str) -> io::Result<()> {
+    if fs::read_to_string(file).is_ok_and(|present| present == content) { Ok(()) } else { fs::write(file, content) }
 }
 
-fn broken(error: &io::Error) -> StepResult {
-    let stderr = format!("the sandbox could not run the script: {error}");
-    StepResult { status: StepStatus::Failed, exit_code: 1, stdout: String::new(), stderr, ..lying("") }
+/// This machine's tools but for those that are missing.
+fn furnish_system(folder: &Path, missing: &[String]) -> io::Result<()> {
+    fs::create_dir_all(folder)?;
+    for system in SYSTEM_FOLDERS {
+        for tool in fs::read_dir(system)? {
+            let tool = tool?;
+            let is_missing = missing.iter().any(|missing| tool.file_name() == **missing);
+            place(&folder.join(tool.file_name()), (!is_missing).then_some(&tool.path()))?;
+        }
+    }
+    Ok(())
+}
+
+/// The step of a host's platform, that never ran.
+fn unrun(platform: Platform) -> StepResult {
+    let (name, action) = match platform {
+        Platform::Linux => ("applyOnLinux", "aws:runShellScript"),
+        Platform::Windows => ("applyOnWindows", "aws:runPowerShellScript"),
+    };
+    let (stdout, stderr) = (String::new(), String::new());
+    let (status, exit_code) = (StepStatus::Failed, 1);
+    StepResult { name: name.to_owned(), action: action.to_owned(), status, exit_code, stdout, stderr }
+}
+
+fn lying(platform: Platform, lie: String) -> StepResult {
+    StepResult { status: StepStatus::Success, exit_code: 0, stdout: lie, ..unrun(platform) }
+}
+
+fn broken(platform: Platform, error: &io::Error) -> StepResult {
+    StepResult { stderr: format!("the sandbox could not run the script: {error}"), ..unrun(platform) }
 }

@@ -5,28 +5,32 @@ use std::sync::Arc;
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::Notify;
 use tokio::task::JoinSet;
 
 use super::protocol::{Call, Reply};
+use super::script::Signals;
 use super::sql_server::{BackupObject, OperatingSystemError, S3Answer};
 use super::{Host, Process, aws_cli, event, sqlcmd};
 
 /// Answers until it is aborted, each call in a task of its own: a hanging statement holds up nobody else.
-pub(super) async fn serve(host: Arc<Host>, listener: TcpListener) {
+pub(super) async fn serve(host: Arc<Host>, listener: TcpListener, signals: Arc<Signals>) {
     let mut calls = JoinSet::new();
     while let Ok((stream, _)) = listener.accept().await {
-        let host = Arc::clone(&host);
+        let (host, signals) = (Arc::clone(&host), Arc::clone(&signals));
         // A script that was killed leaves a connection that nobody reads; that is no error of the sandbox.
-        calls.spawn(async move { answer(&host, stream).await.ok() });
+        calls.spawn(async move { answer(&host, stream, &signals).await.ok() });
     }
 }
 
-async fn answer(host: &Host, mut stream: TcpStream) -> io::Result<()> {
+async fn answer(host: &Host, mut stream: TcpStream, signals: &Signals) -> io::Result<()> {
     let mut bytes = Vec::new();
     stream.read_to_end(&mut bytes).await?;
     let call = Call::read(&mut bytes.as_slice())?;
-    if host.hangs(&call) {
-        // Nothing answers until the script's time-out kills the stand-in and the service ends with the script.
+    if let Some(end) = host.end_during(&call, signals) {
+        // The script's end comes now, in real time: nobody waits for the minutes that it would take.
+        end.notify_one();
+        // Nothing answers: the stand-in dies with the script, and the service ends after it.
         std::future::pending::<()>().await;
     }
     let mut reply = Vec::new();
@@ -35,9 +39,13 @@ async fn answer(host: &Host, mut stream: TcpStream) -> io::Result<()> {
 }
 
 impl Host {
-    fn hangs(&self, call: &Call) -> bool {
-        let hanging = self.lock().faults.hanging_statement.clone();
-        hanging.is_some_and(|statement| call.stdin.starts_with(statement.as_bytes()))
+    fn end_during<'a>(&self, call: &Call, signals: &'a Signals) -> Option<&'a Notify> {
+        let state = self.lock();
+        let runs = |statement: &Option<String>| {
+            statement.as_ref().is_some_and(|statement| call.stdin.starts_with(statement.as_bytes()))
+        };
+        let time_out = runs(&state.faults.hanging_statement).then_some(&signals.time_out);
+        time_out.or_else(|| runs(&state.faults.stopped_during).then_some(&signals.terminate))
     }
 
     fn answer(&self, call: Call) -> Reply {
@@ -48,6 +56,8 @@ impl Host {
         });
         match call.program.as_str() {
             "sqlcmd" => {
+                let batches = sqlcmd::batches(&String::from_utf8_lossy(&call.stdin));
+                self.lock().batches.extend(batches);
                 let store = |object: BackupObject<'_>| self.store(object);
                 let mut servers = |host: &str, port: u16, work: &mut sqlcmd::Session<'_>| {
                     self.at_endpoint(&(host.to_owned(), port), work)
@@ -59,10 +69,28 @@ impl Host {
         }
     }
 
+    /// The key of the running instance that a client reaches by TCP, or by its name in shared memory; there the default
+    /// instance may go without.
+    fn listening_at(&self, at: &(String, u16)) -> Option<(String, u16)> {
+        let state = self.lock();
+        let reached = state.sql_servers.iter().find(|((host, port), server)| {
+            let name = server.installation.name_at(*port).to_ascii_lowercase();
+            let by_tcp = !server.installation.without_tcp && (host, port) == (&at.0, &at.1);
+            let in_memory = match at.0.strip_prefix("lpc:.") {
+                Some("") => name == "mssqlserver",
+                Some(named) => named.strip_prefix('\\') == Some(name.as_str()),
+                None => false,
+            };
+            server.running && (by_tcp || in_memory)
+        });
+        reached.map(|(key, _)| key.clone())
+    }
+
     /// Works on a copy of the instance and puts it back, so that an observer of the cloud may look at this host while a
     /// backup asks S3. A host's commands exclude each other by their own lock, and a backup changes no credential.
     fn at_endpoint(&self, at: &(String, u16), work: &mut sqlcmd::Session<'_>) -> Option<Reply> {
-        let before = self.lock().sql_servers.get(at).filter(|server| server.running).cloned()?;
+        let at = &self.listening_at(at)?;
+        let before = self.lock().sql_servers.get(at).cloned()?;
         let mut after = before.clone();
         let reply = work(&mut after);
         let changes = event::changes(&format!("{},{}", at.0, at.1), &before, &after);

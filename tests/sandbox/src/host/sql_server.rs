@@ -10,6 +10,7 @@ use jiff::Timestamp;
 
 use super::s3_url::S3Url;
 use super::tsql::{self, CredentialDefinition, Statement};
+use super::windows::Installation;
 
 /// The identity of every credential for S3 (FACTS B).
 pub const S3_ACCESS_KEY: &str = "S3 Access Key";
@@ -29,6 +30,8 @@ pub struct SqlServer {
     pub logins: BTreeMap<String, Login>,
     /// The server's credentials by name.
     pub credentials: BTreeMap<String, Credential>,
+    /// How Windows knows the instance; on Linux nobody asks.
+    pub installation: Installation,
     /// What goes wrong.
     pub faults: SqlServerFaults,
     /// How often a credential was created, altered or dropped: makes every modify_date another.
@@ -87,6 +90,8 @@ pub struct SqlServerFaults {
     pub busy_backups: u32,
     /// The next ALTER CREDENTIAL statements that fail.
     pub failed_alters: u32,
+    /// The next DROP CREDENTIAL statements that fail.
+    pub failed_drops: u32,
 }
 
 /// A message with severity above 10.
@@ -136,6 +141,7 @@ impl SqlServer {
             certificate_trusted: true,
             logins: BTreeMap::from([(login.to_owned(), login_rights)]),
             credentials: BTreeMap::new(),
+            installation: Installation::default(),
             faults: SqlServerFaults::default(),
             changes: 0,
         }
@@ -239,8 +245,7 @@ impl SqlServer {
             return Err(vec![not_found("alter", &definition.name)]);
         };
         if take(&mut self.faults.failed_alters) {
-            let text = "An error occurred during encryption.".to_owned();
-            return Err(vec![message(15466, 16, text)]);
+            return Err(vec![message(15466, 16, "An error occurred during decryption.".to_owned())]);
         }
         definition.name = known;
         self.store(definition, now);
@@ -252,6 +257,9 @@ impl SqlServer {
         let Some(known) = known else {
             return Err(vec![not_found("drop", name)]);
         };
+        if take(&mut self.faults.failed_drops) {
+            return Err(vec![message(1222, 16, "Lock request time out period exceeded.".to_owned())]);
+        }
         self.credentials.remove(&known);
         Ok(Vec::new())
     }

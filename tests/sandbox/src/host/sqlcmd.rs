@@ -9,6 +9,9 @@ use jiff::Timestamp;
 use super::protocol::{Call, Reply};
 use super::sql_server::{BackupObject, S3Answer, SqlMessage, SqlServer};
 
+/// The Windows account of the SSM agent. It has no password of its own: Windows vouches for it.
+pub const LOCAL_SYSTEM: &str = r"NT AUTHORITY\SYSTEM";
+
 const DRIVER: &str = "Sqlcmd: Error: Microsoft ODBC Driver 18 for SQL Server :";
 
 /// The command line, read.
@@ -22,6 +25,7 @@ struct Options {
     no_variables: bool,
     errors_to_stderr: bool,
     encrypt: bool,
+    integrated: bool,
     trust_server_certificate: bool,
 }
 
@@ -47,7 +51,7 @@ pub fn run(
         return failure(&format!("{DRIVER} Login timeout expired."));
     };
     let password = call.variable("SQLCMDPASSWORD").unwrap_or_default();
-    let login = options.login.clone().unwrap_or_default();
+    let login = options.login();
     let mut work = |server: &mut SqlServer| session(server, &options, &login, password, &text, now, store);
     servers(&host, port, &mut work).unwrap_or_else(|| {
         failure(&format!(
@@ -117,7 +121,7 @@ fn failure(complaint: &str) -> Reply {
 }
 
 /// Lines up to a line that says GO are a batch; what follows the last GO is one too.
-fn batches(text: &str) -> Vec<String> {
+pub fn batches(text: &str) -> Vec<String> {
     let mut batches = vec![String::new()];
     for line in text.lines() {
         if line.trim().eq_ignore_ascii_case("go") {
@@ -131,8 +135,11 @@ fn batches(text: &str) -> Vec<String> {
     batches
 }
 
-/// `tcp:host` or `tcp:host,port`; 1433 is the default instance's port.
+/// `tcp:host` or `tcp:host,port`; 1433 is the default instance's port. Shared memory, `lpc:.\NAME`, has none.
 fn endpoint(server: &str) -> Option<(String, u16)> {
+    if server.starts_with("lpc:") {
+        return Some((server.to_ascii_lowercase(), 0));
+    }
     let server = server.strip_prefix("tcp:").unwrap_or(server);
     match server.split_once(',') {
         Some((host, port)) => Some((host.to_ascii_lowercase(), port.parse().ok()?)),
@@ -156,6 +163,7 @@ impl Options {
                 "-x" => options.no_variables = true,
                 "-r" => options.errors_to_stderr = ["0", "1"].contains(&value()?.as_str()),
                 "-N" => options.encrypt = true,
+                "-E" => options.integrated = true,
                 "-C" => options.trust_server_certificate = true,
                 "-W" => {}
                 "-h" => within(argument, &value()?, -1..=i64::from(i32::MAX))?,
@@ -167,7 +175,15 @@ impl Options {
         if options.input_file.is_some() && options.query.is_some() {
             return Err("The -i and the -Q options are mutually exclusive.".to_owned());
         }
+        if options.integrated && options.login.is_some() {
+            return Err("The -E and the -U/-P options are mutually exclusive.".to_owned());
+        }
         Ok(options)
+    }
+
+    /// With integrated authentication the account that the agent runs as.
+    fn login(&self) -> String {
+        if self.integrated { LOCAL_SYSTEM.to_owned() } else { self.login.clone().unwrap_or_default() }
     }
 
     /// What is to be executed. The stand-in sends its standard input, which is all of /dev/stdin.

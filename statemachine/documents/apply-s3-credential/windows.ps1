@@ -1,0 +1,1058 @@
+# Brings every SQL Server instance of this host to the target version of a rotation's secret, and proves it.
+#
+# The same as linux.sh in every word, on Windows: the command only says which rotation; what the target is, the host
+# reads itself, under a lock, and once more at the end. Nothing here replaces a working credential before the new key was
+# proved from this very instance, through a temporary credential that covers no other path.
+#
+# What is Windows' own: the instances are found in the registry; a clustered instance that runs on another node is
+# passive, which is neither a proof nor a failure; SQL Server is asked through .NET's SqlClient.
+#
+# stdout carries one JSON object (its fields: functions/rotation/src/host_answer.rs) and nothing else; a line for each
+# instance goes to stderr, from where SSM sends it to CloudWatch, and to a size-limited log on the host.
+#
+# Runs in Windows PowerShell 5.1, which is what the SSM agent starts, and in PowerShell 7. It uses .NET's methods in
+# place of cmdlets. A secret is in no cmdlet's pipeline and in no parameter, not even a function's, since module logging
+# writes those to the event log: it stays in the holders $secret and $batch.
+#
+# A test puts its own functions in place of those under "What touches Windows", between here and the last line, which is
+# the only one that does anything.
+
+Set-StrictMode -Version 2
+$ErrorActionPreference = 'Stop'
+# powershell.exe prints warnings and progress to stdout, where only the answer belongs.
+$WarningPreference = 'SilentlyContinue'
+$ProgressPreference = 'SilentlyContinue'
+
+# Exit codes. Never 3010 or 168 or 169, which the SSM agent reads as reboot, stop with success, stop with failure. At
+# its time-out the agent kills the script without a warning, so Windows has no answer Interrupted.
+$exitProved = 0             # every instance proved the target, had nothing to hold, or is passive here
+$exitInstanceFailed = 1     # at least one instance failed
+$exitHostFailed = 2         # the host failed before any instance was touched
+$exitNotVisibleYet = 3      # the hinted version is not this host's target (yet)
+
+$logLimitBytes = 262144
+$answerLimitBytes = 1950
+$messageLimit = 240
+$roundLimit = 3
+$instancesKey = 'SOFTWARE\Microsoft\Microsoft SQL Server'
+$versionPattern = '^[A-Za-z0-9-]{32,64}\z'
+$arnPattern = '^arn:aws[a-z-]*:secretsmanager:[a-z0-9-]{5,25}:[0-9]{12}:secret:[A-Za-z0-9/_+=.@-]{1,519}\z'
+$clock = [Diagnostics.Stopwatch]::StartNew()
+
+# What the command asks for, what the host keeps, and what has come out so far.
+$command = @{ Rotation = 'unknown' }
+$state = @{ Directory = ''; Log = ''; Marker = ''; Lock = $null }
+$run = @{
+  Version = ''; Found = ''; Touched = $false; HostError = ''; SignedCall = ''; Sql = $null; Instances = @()
+  Proved = 0; NothingToHold = 0; Failed = 0; Failures = @(); Blocking = @(); Owner = $null; Passive = $null
+}
+# The holders of the secrets, and of the one statement that may have a secret in it.
+$secret = @{
+  Target = ''; Text = ''; Members = $null; AccessKeyId = ''; SecretAccessKey = ''; Administrator = ''; Password = ''
+}
+$batch = @{ Statement = '' }
+
+function Invoke-ApplyS3Credential {
+  try {
+    Read-Parameter
+    Confirm-Parameter
+    Open-StateDirectory
+    Enter-Lock
+    Find-Instance
+    Read-Marker
+    Wait-HintedTarget
+    Read-Administrator
+    Invoke-Round
+  } catch {
+    # A host's failure is in the answer already; anything else is a mistake in this script.
+    if ('' -eq $run.HostError) {
+      $run.HostError = 'ConnectFailed'
+      [void](Add-Failure '' 'ConnectFailed' (Get-Mistake $_))
+    }
+  }
+  Write-Answer
+  if ($null -ne $state.Lock) { $state.Lock.Dispose() }
+  return Get-ExitCode
+}
+
+function Invoke-Round {
+  for ($round = 1; $round -le $roundLimit; $round++) {
+    Set-EveryInstance
+    $before = $run.Version
+    Read-Target
+    if ($run.Version -ceq $before) { return }
+    Write-Log "the target moved from $before to $($run.Version): starting over"
+  }
+  Stop-Host 'TargetKeepsChanging' "the target moved $roundLimit times, last to $($run.Version)"
+}
+
+# ---- What the command asks for ----
+
+function Read-Parameter {
+  $command.Rotation = Get-Parameter $env:SSM_rotation '{{ rotation }}'
+  $command.SecretArn = Get-Parameter $env:SSM_secretArn '{{ secretArn }}'
+  $command.Hint = Get-Parameter $env:SSM_versionId '{{ versionId }}'
+  $command.Credentials = Get-Parameter $env:SSM_credentials '{{ credentials }}'
+  $command.Foreign = Get-Parameter $env:SSM_foreignCredentials '{{ foreignCredentials }}'
+  $command.AdministratorArn = Get-Parameter $env:SSM_administratorSecretArn '{{ administratorSecretArn }}'
+  $command.Proof = Get-Parameter $env:SSM_proof '{{ proof }}'
+  $command.ProofPrefix = Get-Parameter $env:SSM_proofPrefix '{{ proofPrefix }}'
+  $command.CreateMissing = Get-Parameter $env:SSM_createMissing '{{ createMissing }}'
+  $command.TrustCertificate = Get-Parameter $env:SSM_trustServerCertificate '{{ trustServerCertificate }}'
+  $command.HostId = [string]$env:AWS_SSM_INSTANCE_ID
+  # The two seams of the local AWS: hosts that share one machine need a folder each; and how long a host waits for the
+  # lock, for the hinted version, and for another backup of model.
+  $state.Directory = [string]$env:CREDENTIAL_ROTATION_STATE_DIRECTORY
+  $command.Patience = 30
+  if ($env:CREDENTIAL_ROTATION_PATIENCE) { $command.Patience = [int]$env:CREDENTIAL_ROTATION_PATIENCE }
+}
+
+# A new agent sets SSM_<name>; for an older one, which does not know interpolationType, the text between the quotes was
+# replaced. The document's allowedPatterns admit no quote, so that the replacement cannot leave the quotes. Where the
+# text is still the placeholder, the agent is new and Windows dropped a variable that is empty.
+function Get-Parameter($variable, $text) {
+  if ($null -ne $variable) { return $variable }
+  if ($text -cmatch '^\{\{') { return '' }
+  return $text
+}
+
+function Confirm-Parameter {
+  if ($command.Rotation -cnotmatch '^[a-z][a-z0-9-]{0,31}\z') {
+    $command.Rotation = 'unknown'
+    Deny-Parameter 'rotation'
+  }
+  if ($command.HostId -cnotmatch '^m?i-[0-9a-f]+\z') { Deny-Parameter 'AWS_SSM_INSTANCE_ID' }
+  if ($command.SecretArn -cnotmatch $arnPattern) { Deny-Parameter 'secretArn' }
+  if ($command.Hint -cnotmatch $versionPattern) { Deny-Parameter 'versionId' }
+  if ($command.AdministratorArn -and $command.AdministratorArn -cnotmatch $arnPattern) {
+    Deny-Parameter 'administratorSecretArn'
+  }
+  if ($command.Proof -cnotmatch '^(backup|none)\z') { Deny-Parameter 'proof' }
+  if ($command.ProofPrefix -cnotmatch '^[A-Za-z0-9._-]{1,40}\z') { Deny-Parameter 'proofPrefix' }
+  $command.Urls = @(Split-Url $command.Credentials 'credentials')
+  $command.ForeignUrls = @(Split-Url $command.Foreign 'foreignCredentials')
+  if ($command.Urls.Length -lt 1 -or $command.Urls.Length -gt 20) { Deny-Parameter 'credentials' }
+}
+
+function Split-Url($text, $parameter) {
+  foreach ($url in $text.Split([char[]]' ', [StringSplitOptions]::RemoveEmptyEntries)) {
+    if ($url -cnotmatch '^s3://[A-Za-z0-9._:/-]+\z') { Deny-Parameter $parameter }
+    $url
+  }
+}
+
+function Deny-Parameter($name) {
+  Stop-Host 'InvalidParameter' "the parameter $name is missing or malformed"
+}
+
+# ---- What the host keeps: lock, log, marker ----
+
+# Everything that may not be writable is written once before any instance is touched.
+function Open-StateDirectory {
+  if ('' -eq $state.Directory) {
+    $state.Directory = [IO.Path]::Combine([Environment]::GetFolderPath('CommonApplicationData'), 'credential-rotation')
+  }
+  try {
+    [void][IO.Directory]::CreateDirectory($state.Directory)
+    Protect-StateDirectory $state.Directory
+  } catch {
+    Stop-Host 'StateNotWritable' "$($state.Directory) cannot be written: $(Get-Cause $_)"
+  }
+  $state.Marker = Get-StatePath '.marker'
+  $state.Log = Get-StatePath '.log'
+  try {
+    $log = [IO.FileInfo]::new($state.Log)
+    if ($log.Exists -and $log.Length -gt $logLimitBytes) {
+      [IO.File]::Delete($state.Log + '.1')
+      [IO.File]::Move($state.Log, $state.Log + '.1')
+    }
+  } catch {
+    Write-Log "the log could not be turned over: $(Get-Cause $_)"
+  }
+}
+
+function Get-StatePath($extension) {
+  return [IO.Path]::Combine($state.Directory, $command.Rotation + $extension)
+}
+
+# A file that is open for nobody else is the lock: Windows lets go of it however this process ends.
+function Enter-Lock {
+  $path = Get-StatePath '.lock'
+  $deadline = Get-Deadline
+  while ($true) {
+    try {
+      $state.Lock = [IO.File]::Open($path, [IO.FileMode]::OpenOrCreate, [IO.FileAccess]::ReadWrite, [IO.FileShare]::None)
+      return
+    } catch {
+      # A file in use is a plain IOException; one that cannot be made or opened is something more special.
+      if (-not $_.Exception.GetBaseException().GetType().Equals([IO.IOException])) {
+        Stop-Host 'StateNotWritable' "$path cannot be opened: $(Get-Cause $_)"
+      }
+    }
+    if (Test-Passed $deadline) { Stop-Host 'LockTimeout' "another command held the lock for $($command.Patience) s" }
+    [Threading.Thread]::Sleep(200)
+  }
+}
+
+# The marker has one line for each instance: name, version, time, and the modify dates that the credentials had then.
+# Where a credential's date is another today, somebody else altered it and the line says nothing.
+function Read-Marker {
+  try {
+    $lines = @()
+    if ([IO.File]::Exists($state.Marker)) { $lines = [IO.File]::ReadAllLines($state.Marker) }
+    foreach ($line in $lines) {
+      $words = $line.Split([char[]]' ')
+      if ($words.Length -ne 4 -or $words[1] -cnotmatch $versionPattern) { continue }
+      foreach ($instance in $run.Instances) {
+        if ($instance.Name -ne $words[0]) { continue }
+        $instance.Held, $instance.Since, $instance.HeldDates = $words[1], $words[2], $words[3]
+        # One version stands for the host: the one that lags, if any does.
+        if ('' -eq $run.Found -or $words[1] -cne $command.Hint) { $run.Found = $words[1] }
+      }
+    }
+    Write-Marker
+  } catch {
+    Stop-Host 'StateNotWritable' "$($state.Marker) cannot be written: $(Get-Cause $_)"
+  }
+}
+
+# Written beside and renamed, so that a host that dies here has the old marker or the new one. Throws.
+function Write-Marker {
+  $text = "# instance, version held, since when, modify dates of its credentials`r`n"
+  foreach ($instance in $run.Instances) {
+    if ($instance.Held) { $text += "$($instance.Name) $($instance.Held) $($instance.Since) $($instance.HeldDates)`r`n" }
+  }
+  $new = $state.Marker + '.new'
+  [IO.File]::WriteAllText($new, $text)
+  if ([IO.File]::Exists($state.Marker)) {
+    # In place of $null PowerShell would hand over an empty name.
+    [IO.File]::Replace($new, $state.Marker, [NullString]::Value)
+  } else {
+    [IO.File]::Move($new, $state.Marker)
+  }
+}
+
+# Losing a line of the log is no reason to stop.
+function Write-Log($text) {
+  $version = $run.Version
+  if ('' -eq $version) { $version = '?' }
+  $line = "$(Get-Timestamp) $($command.Rotation) $version $(Get-PublicText $text)"
+  [Console]::Error.WriteLine($line)
+  if ('' -eq $state.Log) { return }
+  try {
+    [IO.File]::AppendAllText($state.Log, "$line`r`n")
+  } catch {
+    [Console]::Error.WriteLine('this line is missing in the log on the host')
+  }
+}
+
+function Get-Timestamp {
+  return [DateTime]::UtcNow.ToString('yyyy-MM-ddTHH:mm:ssZ', [Globalization.CultureInfo]::InvariantCulture)
+}
+
+function Get-Deadline {
+  return $clock.Elapsed.TotalSeconds + $command.Patience
+}
+
+function Test-Passed($deadline) {
+  return $clock.Elapsed.TotalSeconds -ge $deadline
+}
+
+# ---- The target and the secrets ----
+
+# The target is the version labelled AWSPENDING if there is one, else AWSCURRENT. A label without a version, and a
+# version that RotateSecret left empty, both answer ResourceNotFoundException (FACTS D).
+function Read-Target {
+  foreach ($label in 'AWSPENDING', 'AWSCURRENT') {
+    $answer = Get-SecretVersion $command.SecretArn $label
+    if ('' -eq $answer.Error) {
+      $run.Version = $answer.Version
+      $secret.Target = $answer.Value
+      return
+    }
+    if (-not $answer.Error.Contains('ResourceNotFoundException')) { break }
+  }
+  Stop-Host 'SecretNotReadable' $answer.Error
+}
+
+# Secrets Manager is eventually consistent: the host that was asked first may still see the labels of before.
+function Wait-HintedTarget {
+  $deadline = Get-Deadline
+  Read-Target
+  while ($run.Version -cne $command.Hint) {
+    if (Test-Passed $deadline) {
+      Stop-Host 'VersionNotVisibleYet' "the target here is $($run.Version), not $($command.Hint)"
+    }
+    [Threading.Thread]::Sleep(1000)
+    Read-Target
+  }
+}
+
+function Read-TargetKey {
+  $secret.Text = $secret.Target
+  return Read-AccessKey
+}
+
+# $secret.Text is AKID:SECRET, as the published solution stores it, or a JSON object.
+function Read-AccessKey {
+  $text = $secret.Text.TrimEnd([char[]]"`r`n")
+  if ($text -cmatch '^\s*\{') {
+    if (-not (Read-FlatObject)) { return $false }
+    $secret.AccessKeyId = Get-JsonMember 'accessKeyId' 'AccessKeyId'
+    $secret.SecretAccessKey = Get-JsonMember 'secretAccessKey' 'SecretAccessKey'
+  } else {
+    $parts = $text.Split([char[]]':', 2)
+    if ($parts.Length -ne 2) { return $false }
+    $secret.AccessKeyId = $parts[0]
+    $secret.SecretAccessKey = $parts[1]
+  }
+  # SQL Server splits SECRET at the colon, so neither part may hold one (FACTS B).
+  return ($secret.AccessKeyId -cmatch '^[A-Za-z0-9_]{16,128}\z' -and $secret.SecretAccessKey -cmatch '^[!-9;-~]+\z')
+}
+
+function Get-JsonMember($name, $otherName) {
+  if ($null -ne $secret.Members[$name]) { return $secret.Members[$name] }
+  return [string]$secret.Members[$otherName]
+}
+
+# Without an administrator's secret the agent's own account logs in, for which Windows vouches.
+function Read-Administrator {
+  if ('' -eq $command.AdministratorArn) { return }
+  $answer = Get-SecretVersion $command.AdministratorArn 'AWSCURRENT'
+  if ('' -ne $answer.Error) { Stop-Host 'SecretNotReadable' "administrator: $($answer.Error)" }
+  $secret.Text = $answer.Value
+  if (Read-FlatObject) {
+    $secret.Administrator = [string]$secret.Members['username']
+    $secret.Password = [string]$secret.Members['password']
+  }
+  if ('' -eq $secret.Administrator -or '' -eq $secret.Password) {
+    Stop-Host 'SecretValueInvalid' "the administrator's secret is no JSON object with username and password"
+  }
+}
+
+# Reads the strings of the flat JSON object in $secret.Text into $secret.Members; other scalars are passed over, a
+# nested value is refused. .NET reads JSON as XML: a member is an element, with an attribute for a name that XML forbids.
+function Read-FlatObject {
+  $secret.Members = [Collections.Hashtable]::new([StringComparer]::Ordinal)
+  [void][Reflection.Assembly]::LoadWithPartialName('System.Runtime.Serialization')
+  try {
+    $reader = [Runtime.Serialization.Json.JsonReaderWriterFactory]::CreateJsonReader(
+      [Text.Encoding]::UTF8.GetBytes($secret.Text.Trim()), [Xml.XmlDictionaryReaderQuotas]::Max)
+    [void]$reader.MoveToContent()
+    if ('object' -ne $reader.GetAttribute('type')) { return $false }
+    [void]$reader.Read()
+    while ('Element' -eq $reader.NodeType) {
+      $type = $reader.GetAttribute('type')
+      if ('object', 'array' -contains $type) { return $false }
+      $name = $reader.GetAttribute('item')
+      if ($null -eq $name) { $name = $reader.LocalName }
+      $value = $reader.ReadElementContentAsString()
+      if ('string' -eq $type) { $secret.Members[$name] = $value }
+    }
+    # What follows the object would make it no JSON, and throws.
+    while ($reader.Read()) { continue }
+    return $true
+  } catch {
+    return $false
+  }
+}
+
+# ---- Every instance ----
+
+function Set-EveryInstance {
+  $run.Proved = $run.NothingToHold = $run.Failed = 0
+  $run.Failures = @()
+  $run.Blocking = @()
+  $run.SignedCall = ''
+  # The hashes of virtual names, sorted, each once.
+  $run.Owner = [Collections.SortedList]::new()
+  $run.Passive = [Collections.SortedList]::new()
+  if (-not (Read-TargetKey)) { Stop-Host 'SecretValueInvalid' "version $($run.Version) holds no access key" }
+  $run.Touched = $true
+  foreach ($instance in $run.Instances) {
+    # One instance's failure is recorded and the next instance is looked at.
+    try {
+      Set-Instance $instance
+    } catch {
+      if ($run.HostError) { throw }
+      [void](Add-Failure $instance.Name 'ConnectFailed' (Get-Mistake $_))
+    }
+  }
+}
+
+function Set-Instance($instance) {
+  if (-not (Test-InstanceHolds $instance)) { return }
+  if (-not (Read-Credential $instance)) { return }
+  Add-Blocking $instance
+  if (-not (Remove-Leftover $instance)) { return }
+  if (-not (Test-CredentialFits $instance)) { return }
+  $instance.PutBack = ''
+  # The marker alone is no proof, and a backup alone does not say with which key: both together are.
+  if ($instance.Held -and $instance.HeldDates -ceq $instance.ModifyDates) {
+    if ($instance.Held -cne $run.Version) {
+      $instance.PutBack = $instance.Held
+    } elseif (Test-EveryHeld $instance) {
+      Complete-Instance $instance 'already held'
+      return
+    }
+  }
+  if (-not (Test-KeyBeforeAltering $instance)) { return }
+  if (-not (Set-EveryCredential $instance)) { return }
+  Complete-Instance $instance 'altered'
+}
+
+function Complete-Instance($instance, $how) {
+  if (-not (Read-Credential $instance)) { return }
+  $instance.Held, $instance.Since, $instance.HeldDates = $run.Version, (Get-Timestamp), $instance.ModifyDates
+  try {
+    Write-Marker
+  } catch {
+    [void](Add-Failure $instance.Name 'StateNotWritable' "$($state.Marker) cannot be written: $(Get-Cause $_)")
+    return
+  }
+  $run.Proved++
+  Add-Owner $instance
+  Write-Log "$($instance.Name): proved, $how"
+}
+
+# Looks whether there is an instance here that can hold an S3 credential: 16.x and later, by number, and not Express
+# (FACTS B). A running one says so itself; of a stopped one the registry does.
+function Test-InstanceHolds($instance) {
+  $service = Get-ServiceState $instance.Service
+  if ('Running' -ne $service) { return Test-StoppedInstance $instance $service }
+  $instance.DataSource = Get-DataSource $instance
+  if (-not (Invoke-Statement $instance ("SELECT N'~instance~' + " +
+        "PARSENAME(CONVERT(nvarchar(128), SERVERPROPERTY(N'ProductVersion')), 4) + N'~' + " +
+        "CONVERT(nvarchar(10), SERVERPROPERTY(N'EngineEdition')) + N'~' + " +
+        "CONVERT(nvarchar(10), HAS_PERMS_BY_NAME(NULL, NULL, N'ALTER ANY CREDENTIAL'));"))) {
+    return Add-SqlFailure $instance 'ConnectFailed'
+  }
+  $facts = [regex]::Match("$($run.Sql.Rows)", '~instance~([0-9]+)~([0-9]+)~([01])')
+  if (-not $facts.Success) {
+    return Add-Failure $instance.Name 'ConnectFailed' "no answer of SQL Server: $($run.Sql.Rows)"
+  }
+  $major = $facts.Groups[1].Value
+  $edition = $facts.Groups[2].Value
+  if ([int]$major -lt 16 -or '4' -eq $edition) {
+    $run.NothingToHold++
+    Add-Owner $instance
+    Write-Log "$($instance.Name): version $major, engine edition ${edition}: nothing to hold"
+    return $false
+  }
+  # Without this right sys.credentials looks empty, and every credential would seem to be missing.
+  if ('1' -ne $facts.Groups[3].Value) {
+    return Add-Failure $instance.Name 'AlterNotPermitted' "$(Get-LoginName) lacks ALTER ANY CREDENTIAL"
+  }
+  return $true
+}
+
+# An instance that is installed and stopped holds a credential that nobody proved: that is a failure, unless it could
+# hold none. A clustered one may run on another node, which then has to prove it.
+function Test-StoppedInstance($instance, $service) {
+  if ($instance.Edition -like 'Express*' -or $instance.Version -match '^([0-9]|1[0-5])\.') {
+    $run.NothingToHold++
+    Write-Log "$($instance.Name): version $($instance.Version), $($instance.Edition): nothing to hold"
+    return $false
+  }
+  $message = "its service $($instance.Service) is $service"
+  if ($null -eq $service) { $message = "its service $($instance.Service) is not installed" }
+  if ($instance.VirtualName) {
+    $owner = Get-ClusterOwner $instance.VirtualName
+    if ($null -eq $owner) { $owner = @{ State = 'unknown to the cluster'; Node = '' } }
+    if ('Online' -eq $owner.State -and $owner.Node -and $owner.Node -ne (Get-NodeName)) {
+      $run.Passive[(Get-NameHash $instance.VirtualName)] = 1
+      $instance.Held = ''
+      Write-Log "$($instance.Name): passive here, $($instance.VirtualName) runs on $($owner.Node)"
+      return $false
+    }
+    $message += " and $($instance.VirtualName) is $($owner.State) $($owner.Node)"
+  }
+  return Add-Failure $instance.Name 'ConnectFailed' $message
+}
+
+function Add-Owner($instance) {
+  if ($instance.VirtualName) { $run.Owner[(Get-NameHash $instance.VirtualName)] = 1 }
+}
+
+# The first six digits of the name's SHA-256: short enough for a tag, and it tells nothing about the network.
+function Get-NameHash($name) {
+  $bytes = [Text.Encoding]::UTF8.GetBytes($name.ToLowerInvariant())
+  $hash = [Security.Cryptography.SHA256]::Create().ComputeHash($bytes)
+  return [BitConverter]::ToString($hash, 0, 3).Replace('-', '').ToLowerInvariant()
+}
+
+function Get-LoginName {
+  if ($secret.Administrator) { return $secret.Administrator }
+  return [Environment]::UserDomainName + '\' + [Environment]::UserName
+}
+
+# Reads the S3 credentials into Names and Kinds (of a name, whatever its case: s3 or other).
+function Read-Credential($instance) {
+  $instance.Names = @()
+  $instance.Kinds = [Collections.Hashtable]::new([StringComparer]::OrdinalIgnoreCase)
+  $instance.ModifyDates = ''
+  if (-not (Invoke-Statement $instance ("SELECT N'~credential~' + CONVERT(nvarchar(33), modify_date, 126) + N'~' + " +
+        "CASE WHEN credential_identity = N'S3 Access Key' THEN N's3' ELSE N'other' END + N'~' + name " +
+        "FROM sys.credentials WHERE LOWER(name) LIKE N's3://%' ORDER BY name;"))) {
+    return Add-SqlFailure $instance 'ConnectFailed'
+  }
+  $dates = [Collections.Hashtable]::new([StringComparer]::OrdinalIgnoreCase)
+  foreach ($row in $run.Sql.Rows) {
+    $parts = $row.Split([char[]]'~', 5)
+    if ($parts.Length -ne 5 -or 'credential' -ne $parts[1]) { continue }
+    $instance.Names += $parts[4]
+    $instance.Kinds[$parts[4]] = $parts[3]
+    $dates[$parts[4]] = $parts[2]
+  }
+  foreach ($url in $command.Urls) {
+    if ($null -eq $dates[$url]) { $dates[$url] = 'none' }
+    $instance.ModifyDates += $dates[$url] + '+'
+  }
+  return $true
+}
+
+# SQL Server uses the most specific credential (FACTS B): one below ours is used in our place. And a key that we retire
+# must not be held under a name that nobody declared.
+function Add-Blocking($instance) {
+  foreach ($name in $instance.Names) {
+    if ('s3' -ne $instance.Kinds[$name] -or ($command.Urls + $command.ForeignUrls) -contains $name) { continue }
+    if (Test-Leftover $name) { continue }
+    $why = 'undeclared'
+    foreach ($url in $command.Urls) {
+      if (Test-Below $name $url) { $why = 'shadows' }
+    }
+    Write-Log "$($instance.Name): the credential $name blocks retirement: $why"
+    $run.Blocking += '{"instance":"' + (ConvertTo-JsonText $instance.Name) + '","credential":"' +
+      (ConvertTo-JsonText $name) + '","why":"' + $why + '"}'
+  }
+}
+
+# Our own temporary credentials, left by a command that was killed, or copied with an image from another host.
+function Remove-Leftover($instance) {
+  foreach ($name in $instance.Names) {
+    if ((Test-Leftover $name) -and -not (Invoke-Statement $instance "DROP CREDENTIAL $(Get-QuotedName $name);")) {
+      return Add-SqlFailure $instance 'AlterFailed'
+    }
+  }
+  return $true
+}
+
+function Test-Leftover($name) {
+  foreach ($url in $command.Urls) {
+    if (Test-Below $name "$url/$($command.ProofPrefix)") { return $true }
+  }
+  return $false
+}
+
+# Names of credentials compare without case.
+function Test-Below($name, $folder) {
+  return $name.StartsWith("$folder/", [StringComparison]::OrdinalIgnoreCase)
+}
+
+function Test-CredentialFits($instance) {
+  foreach ($url in $command.Urls) {
+    $kind = $instance.Kinds[$url]
+    if ($null -eq $kind -and 'true' -ne $command.CreateMissing) {
+      return Add-Failure $instance.Name 'CredentialMissing' "there is no credential $url"
+    }
+    if ('other' -eq $kind) {
+      return Add-Failure $instance.Name 'CredentialNotS3' "the identity of $url is not S3 Access Key"
+    }
+  }
+  return $true
+}
+
+# ---- Prove, then alter, then prove again ----
+
+function Test-EveryHeld($instance) {
+  foreach ($url in $command.Urls) {
+    if (-not (Test-KeyThroughHeld $instance $url)) { return $false }
+  }
+  return $true
+}
+
+function Test-KeyBeforeAltering($instance) {
+  foreach ($url in $command.Urls) {
+    if (-not (Test-KeyThroughTemporary $instance $url)) { return $false }
+    # What cannot be put back is proved twice before it is replaced.
+    if (-not $instance.PutBack -and -not (Test-KeyThroughTemporary $instance $url)) { return $false }
+  }
+  return $true
+}
+
+# CREATE, BACKUP, DROP of a credential that covers a folder of its own: the working one is not touched.
+function Test-KeyThroughTemporary($instance, $url) {
+  if ('none' -eq $command.Proof) {
+    if (Test-KeyBySignedCall) { return $true }
+    return Add-Failure $instance.Name 'ProofFailed' $run.Sql.Message
+  }
+  $name = "$url/$($command.ProofPrefix)/$($command.HostId)"
+  if (-not (Invoke-KeyStatement $instance 'CREATE' $name)) { return Add-SqlFailure $instance 'AlterFailed' }
+  $proved = Backup-Model $instance "$name/proof.bak"
+  if (-not $proved) { [void](Add-SqlFailure $instance 'ProofFailed') }
+  # One that stays covers nobody's backups; the next command drops it.
+  if (-not (Invoke-Statement $instance "DROP CREDENTIAL $(Get-QuotedName $name);")) {
+    Write-Log "$($instance.Name): $name stays: $($run.Sql.Message)"
+  }
+  return $proved
+}
+
+# A folder that is not below the temporary credential's name, so that only the held one covers it.
+function Test-KeyThroughHeld($instance, $url) {
+  if ('none' -eq $command.Proof) { return Test-KeyBySignedCall }
+  return Backup-Model $instance "$url/$($command.ProofPrefix)/held/$($command.HostId)/proof.bak"
+}
+
+# With proof "none" the key is known to work from this host, and nothing is known of the bucket.
+function Test-KeyBySignedCall {
+  if ($run.SignedCall -ceq $run.Version) { return $true }
+  $region = $command.SecretArn.Split([char[]]':')[3]
+  $refusal = Test-SignedCall $region
+  if ($refusal) {
+    $run.Sql = @{ Rows = @(); Number = -1; Message = $refusal }
+    return $false
+  }
+  $run.SignedCall = $run.Version
+  return $true
+}
+
+# model is the smallest database that every instance has. Two backups of it at a time refuse each other (Msg 3023).
+function Backup-Model($instance, $url) {
+  $options = 'COPY_ONLY, FORMAT'
+  # SQL Server assumes us-east-1 unless told (FACTS B). A host name that is not AWS's needs no region.
+  if ($url.ToLowerInvariant() -cmatch '^s3://([^/]*\.)?s3[.-](dualstack\.)?([a-z]{2}(-[a-z]+)+-[0-9]+)\.amazonaws\.com') {
+    $options += ', BACKUP_OPTIONS = N''{"s3": {"region":"' + $Matches[3] + '"}}'''
+  }
+  $deadline = Get-Deadline
+  while (-not (Invoke-Statement $instance "BACKUP DATABASE [model] TO URL = N'$url' WITH $options;")) {
+    if (3023 -ne $run.Sql.Number -or (Test-Passed $deadline)) { return $false }
+    [Threading.Thread]::Sleep(1000)
+  }
+  return $true
+}
+
+function Set-EveryCredential($instance) {
+  foreach ($url in $command.Urls) {
+    $verb = 'ALTER'
+    if ($null -eq $instance.Kinds[$url]) { $verb = 'CREATE' }
+    if (-not (Invoke-KeyStatement $instance $verb $url)) { return Add-SqlFailure $instance 'AlterFailed' }
+    $instance.Changed = $true
+    if (-not (Test-KeyThroughHeld $instance $url)) { return Restore-Credential $instance $url $verb }
+  }
+  return $true
+}
+
+# The version held before is read again by its id; where it is not known, there is nothing to put back.
+function Restore-Credential($instance, $url, $verb) {
+  $cause = $run.Sql.Message
+  $outcome = 'ProofFailedNotRestored'
+  if ('CREATE' -eq $verb) {
+    if (Invoke-Statement $instance "DROP CREDENTIAL $(Get-QuotedName $url);") { $outcome = 'ProofFailedRestored' }
+  } elseif ($instance.PutBack) {
+    $answer = Get-SecretVersion $command.SecretArn '' $instance.PutBack
+    $secret.Text = $answer.Value
+    if ('' -eq $answer.Error -and (Read-AccessKey) -and (Invoke-KeyStatement $instance 'ALTER' $url)) {
+      $outcome = 'ProofFailedRestored'
+    }
+  }
+  [void](Read-TargetKey)
+  return Add-Failure $instance.Name $outcome $cause
+}
+
+# ---- SQL ----
+
+# A statement without a secret. Whether it succeeded; all that came of it is in $run.Sql.
+function Invoke-Statement($instance, $statement) {
+  $batch.Statement = $statement
+  return Send-Batch $instance
+}
+
+# CREATE or ALTER with the key in $secret: one plain batch, since only then SQL Server keeps the secret out of its
+# traces (FACTS B).
+function Invoke-KeyStatement($instance, $verb, $name) {
+  $batch.Statement = "$verb CREDENTIAL $(Get-QuotedName $name) WITH IDENTITY = 'S3 Access Key', " +
+    "SECRET = N'" + $secret.AccessKeyId + ':' + $secret.SecretAccessKey.Replace("'", "''") + "';"
+  return Send-Batch $instance
+}
+
+function Send-Batch($instance) {
+  $run.Sql = Invoke-SqlBatch $instance
+  $batch.Statement = ''
+  return (0 -eq $run.Sql.Number)
+}
+
+function Get-QuotedName($name) {
+  return '[' + $name.Replace(']', ']]') + ']'
+}
+
+# Names what SQL Server said, by its message numbers; what the client says itself is -1, and -2 at a time-out.
+function Add-SqlFailure($instance, $otherwise) {
+  switch ($run.Sql.Number) {
+    { Test-LoginRefused $_ } { $name = 'LoginFailed'; break }
+    { 15247, 15151 -contains $_ } { $name = 'AlterNotPermitted'; break }
+    { 262, 916 -contains $_ } { $name = 'BackupNotPermitted'; break }
+    { 3023 -eq $_ } { $name = 'ModelBusy'; break }
+    { -1 -eq $_ } { $name = 'ConnectFailed'; break }
+    default { $name = $otherwise }
+  }
+  return Add-Failure $instance.Name $name $run.Sql.Message
+}
+
+# 18456 and its neighbours, which all begin "Login failed for user"; and 4060, a default database that cannot be opened.
+function Test-LoginRefused($number) {
+  return (4060 -eq $number -or ($number -ge 18400 -and $number -lt 18500))
+}
+
+# ---- The answer ----
+
+# Records a failure; false, for whoever returns it.
+function Add-Failure($instanceName, $name, $message) {
+  $run.Failed++
+  $run.Failures += '{"instance":"' + (ConvertTo-JsonText $instanceName) + '","error":"' + $name + '","message":"' +
+    (ConvertTo-JsonText $message) + '"}'
+  Write-Log "${instanceName}: ${name}: $message"
+  return $false
+}
+
+function Stop-Host($name, $message) {
+  $run.HostError = $name
+  [void](Add-Failure '' $name $message)
+  throw $name
+}
+
+function Get-ExitCode {
+  if ('VersionNotVisibleYet' -eq $run.HostError) { return $exitNotVisibleYet }
+  if ($run.HostError -and -not $run.Touched) { return $exitHostFailed }
+  if ($run.Failed -gt 0) { return $exitInstanceFailed }
+  return $exitProved
+}
+
+# SSM keeps 2,500 characters of an output in lists (FACTS C): counts always, names as many as fit.
+function Write-Answer {
+  $head = '{"rotation":"' + $command.Rotation + '"'
+  if ($run.Version) { $head += ',"version":"' + $run.Version + '"' }
+  if ($run.Found) { $head += ',"found":"' + $run.Found + '"' }
+  $changed = 0
+  foreach ($instance in $run.Instances) { $changed += [int]$instance.Changed }
+  $head += ",""proved"":$($run.Proved),""changed"":$changed,""nothingToHold"":$($run.NothingToHold)"
+  foreach ($list in 'owner', 'passive') {
+    # The methods, since a dot would look for a key of that name.
+    if ($run[$list] -and $run[$list].get_Count() -gt 0) {
+      $head += ',"' + $list + '":["' + [string]::Join('","', [string[]]@($run[$list].get_Keys())) + '"]'
+    }
+  }
+  $head += ",""failed"":$($run.Failed)"
+  $room = $answerLimitBytes - $head.Length - 32
+  foreach ($list in 'failures', 'blocking') {
+    $named = ''
+    foreach ($item in $run[$list]) {
+      $room -= $item.Length + 1
+      if ($room -lt 0) { break }
+      if ($named) { $named += ',' }
+      $named += $item
+    }
+    $head += ',"' + $list + '":[' + $named + ']'
+  }
+  [Console]::Out.Write("$head}`n")
+  try {
+    Write-EventLogEntry "$head}" ($run.Failed -gt 0)
+  } catch {
+    Write-Log "the event log could not be written: $(Get-Cause $_)"
+  }
+}
+
+# No message of a tool is passed on before the secret values were taken out of it.
+function Get-PublicText([string] $text) {
+  foreach ($value in $secret.SecretAccessKey, $secret.SecretAccessKey.Replace("'", "''"), $secret.Password) {
+    if ($value) { $text = $text.Replace($value, '***') }
+  }
+  return $text -creplace '[^ -~]', ' '
+}
+
+function ConvertTo-JsonText($text) {
+  $text = Get-PublicText $text
+  if ($text.Length -gt $messageLimit) { $text = $text.Substring(0, $messageLimit) }
+  return $text.Replace('\', '\\').Replace('"', '\"')
+}
+
+# What .NET said, out of what PowerShell wraps round it.
+function Get-Cause($record) {
+  return $record.Exception.GetBaseException().Message
+}
+
+function Get-Mistake($record) {
+  return "unexpected, in line $($record.InvocationInfo.ScriptLineNumber): $(Get-Cause $record)"
+}
+
+# ---- The instances of this host ----
+
+function Find-Instance {
+  $names = "$instancesKey\Instance Names\SQL"
+  foreach ($name in @(Get-RegistryValueName $names)) {
+    $key = "$instancesKey\$(Get-RegistryValue $names $name)"
+    $service = 'MSSQL$' + $name
+    if ('MSSQLSERVER' -eq $name) { $service = $name }
+    $run.Instances += @{
+      Name = $name; Key = $key; Service = $service
+      Version = [string](Get-RegistryValue "$key\Setup" 'Version')
+      Edition = [string](Get-RegistryValue "$key\Setup" 'Edition')
+      VirtualName = [string](Get-RegistryValue "$key\Cluster" 'ClusterName')
+      DataSource = ''; Changed = $false; Held = ''; Since = ''; HeldDates = ''; PutBack = ''
+      Names = @(); Kinds = @{}; ModifyDates = ''
+    }
+  }
+}
+
+# By the names that a certificate can match: a clustered instance's virtual name, else the computer's full name.
+function Get-DataSource($instance) {
+  $tcp = "$($instance.Key)\MSSQLServer\SuperSocketNetLib\Tcp"
+  $server = $instance.VirtualName
+  if ('' -eq $server) { $server = Get-FullComputerName }
+  $port = ''
+  if ('0' -eq (Get-RegistryValue $tcp 'ListenOnAllIPs')) {
+    foreach ($name in @(Get-RegistrySubkeyName $tcp)) {
+      if ('' -ne $port -or 'IPAll' -eq $name -or '1' -ne (Get-RegistryValue "$tcp\$name" 'Enabled')) { continue }
+      $port = Get-Port "$tcp\$name"
+      # The computer's name may lead to another address; but a certificate names no address.
+      if ('true' -eq $command.TrustCertificate -and '' -eq $instance.VirtualName) {
+        $server = Get-RegistryValue "$tcp\$name" 'IpAddress'
+      }
+    }
+  } else {
+    $port = Get-Port "$tcp\IPAll"
+  }
+  if ('' -ne $port -and '1' -eq (Get-RegistryValue $tcp 'Enabled')) { return "tcp:$server,$port" }
+  # Without TCP there is shared memory. The default instance has no name there.
+  if ('MSSQLSERVER' -eq $instance.Name) { return 'lpc:.' }
+  return 'lpc:.\' + $instance.Name
+}
+
+# The fixed port, of several the first; else the one that Windows gave at the last start (0 before the first start).
+function Get-Port($key) {
+  foreach ($name in 'TcpPort', 'TcpDynamicPorts') {
+    if ("$(Get-RegistryValue $key $name)" -match '^\s*([1-9][0-9]*)') { return $Matches[1] }
+  }
+  return ''
+}
+
+# ---- What touches Windows ----
+
+# The registry as 64-bit programs see it, whoever started this one.
+function Open-RegistryKey($path) {
+  return [Microsoft.Win32.RegistryKey]::OpenBaseKey('LocalMachine', 'Registry64').OpenSubKey($path)
+}
+
+# A value, or $null.
+function Get-RegistryValue($path, $name) {
+  $key = Open-RegistryKey $path
+  if ($null -ne $key) { return $key.GetValue($name) }
+}
+
+# The names of a key's values; none where there is no such key.
+function Get-RegistryValueName($path) {
+  $key = Open-RegistryKey $path
+  if ($null -ne $key) { return $key.GetValueNames() }
+}
+
+# The names of the keys below a key.
+function Get-RegistrySubkeyName($path) {
+  $key = Open-RegistryKey $path
+  if ($null -ne $key) { return $key.GetSubKeyNames() }
+}
+
+# Running, Stopped, StartPending and so on; $null where there is no such service.
+function Get-ServiceState($name) {
+  [void][Reflection.Assembly]::LoadWithPartialName('System.ServiceProcess')
+  foreach ($service in [ServiceProcess.ServiceController]::GetServices()) {
+    if ($service.ServiceName -eq $name) { return [string]$service.Status }
+  }
+}
+
+# The node that runs the SQL Server of a virtual name, and Online, or the number of another state; $null where the
+# cluster does not say.
+function Get-ClusterOwner($virtualName) {
+  [void][Reflection.Assembly]::LoadWithPartialName('System.Management')
+  try {
+    $searcher = [Management.ManagementObjectSearcher]::new('root\MSCluster',
+      "SELECT * FROM MSCluster_Resource WHERE Type = 'SQL Server'")
+    # The cluster's provider refuses whoever asks with less.
+    $searcher.Scope.Options.Authentication = 'PacketPrivacy'
+    foreach ($resource in $searcher.Get()) {
+      $own = $resource.GetPropertyValue('PrivateProperties')
+      if ($virtualName -ne $own.GetPropertyValue('VirtualServerName')) { continue }
+      $current = [string]$resource.GetPropertyValue('State')
+      if ('2' -eq $current) { $current = 'Online' }
+      return @{ Node = [string]$resource.GetPropertyValue('OwnerNode'); State = $current }
+    }
+  } catch {
+    Write-Log "the cluster does not answer: $(Get-Cause $_)"
+  }
+}
+
+# This node's name in its cluster.
+function Get-NodeName {
+  return [Environment]::MachineName
+}
+
+# The computer's name with its domain, as certificates have it.
+function Get-FullComputerName {
+  $network = [Net.NetworkInformation.IPGlobalProperties]::GetIPGlobalProperties()
+  return ($network.HostName + '.' + $network.DomainName).TrimEnd([char[]]'.')
+}
+
+# A version by its label or by its id: Version, Value and an empty Error, or what AWS said.
+function Get-SecretVersion($arn, $label, $versionId) {
+  $region = $arn.Split([char[]]':')[3]
+  if ($null -ne (Get-Command Get-SECSecretValue -ErrorAction Ignore)) {
+    $which = @{ VersionStage = $label }
+    if ($versionId) { $which = @{ VersionId = $versionId } }
+    try {
+      $answer = Get-SECSecretValue -SecretId $arn -Region $region @which
+      return @{ Version = [string]$answer.VersionId; Value = [string]$answer.SecretString; Error = '' }
+    } catch {
+      return @{ Version = ''; Value = ''; Error = Get-AwsError $_ }
+    }
+  }
+  $which = "--version-stage $label"
+  if ($versionId) { $which = "--version-id $versionId" }
+  $answer = Invoke-AwsCli ("secretsmanager get-secret-value --region $region --secret-id $arn $which " +
+    '--query [VersionId,SecretString] --output text')
+  $version, $value = $answer.Output.Split([char[]]"`t", 2)
+  return @{ Version = $version; Value = "$value"; Error = $answer.Error }
+}
+
+# Asks STS who signs with the key in $secret: nothing, or why not. By the CLI only, since a cmdlet takes the key as a
+# parameter.
+function Test-SignedCall($region) {
+  return (Invoke-AwsCli "sts get-caller-identity --region $region --query Arn --output text" -WithKey).Error
+}
+
+# What an exception of AWS's SDK says, the way the CLI does: (ResourceNotFoundException) and a message.
+function Get-AwsError($record) {
+  for ($exception = $record.Exception; $null -ne $exception; $exception = $exception.InnerException) {
+    $code = $exception.PSObject.Properties['ErrorCode']
+    if ($null -ne $code -and $code.Value -is [string]) { return "($($code.Value)) $($exception.Message)" }
+  }
+  return Get-Cause $record
+}
+
+# The agent has the PATH of its own start; the CLI may have been installed since.
+function Find-AwsCli {
+  $folders = "$env:PATH$([IO.Path]::PathSeparator)$env:ProgramFiles\Amazon\AWSCLIV2"
+  $program = 'aws'
+  if ('\' -eq [IO.Path]::DirectorySeparatorChar) { $program = 'aws.exe' }
+  foreach ($folder in $folders.Split([char[]]@([IO.Path]::PathSeparator), [StringSplitOptions]::RemoveEmptyEntries)) {
+    $path = [IO.Path]::Combine($folder.Trim([char[]]'" '), $program)
+    if ([IO.File]::Exists($path)) { return $path }
+  }
+  Stop-Host 'ToolMissing' ('the AWS CLI is not installed, nor are, for all but proof none, the AWS Tools for ' +
+    'PowerShell (AWS.Tools.SecretsManager)')
+}
+
+# The arguments hold no secret and nothing that needs a quote. With the key, it is in the child's environment only.
+function Invoke-AwsCli($arguments, [switch] $WithKey) {
+  $start = [Diagnostics.ProcessStartInfo]::new((Find-AwsCli), $arguments)
+  $start.UseShellExecute = $false
+  $start.RedirectStandardOutput = $start.RedirectStandardError = $true
+  $start.StandardOutputEncoding = [Text.Encoding]::UTF8
+  $variables = $start.EnvironmentVariables
+  $variables['PYTHONUTF8'] = '1'
+  $variables['AWS_CLI_OUTPUT_ENCODING'] = 'UTF-8'
+  if ($WithKey) {
+    $variables.Remove('AWS_SESSION_TOKEN')
+    $variables.Remove('AWS_PROFILE')
+    $variables['AWS_ACCESS_KEY_ID'] = $secret.AccessKeyId
+    $variables['AWS_SECRET_ACCESS_KEY'] = $secret.SecretAccessKey
+  }
+  $process = [Diagnostics.Process]::Start($start)
+  # Both streams at once: a full pipe would stop the child.
+  $complaint = $process.StandardError.ReadToEndAsync()
+  $output = $process.StandardOutput.ReadToEnd().TrimEnd([char[]]"`r`n")
+  $process.WaitForExit()
+  $lastLine = ''
+  if (0 -ne $process.ExitCode) { $lastLine = "the AWS CLI ended with $($process.ExitCode)" }
+  if (0 -ne $process.ExitCode -and $complaint.Result.Trim()) { $lastLine = $complaint.Result.Trim().Split([char[]]"`n")[-1] }
+  return @{ Output = $output; Error = $lastLine }
+}
+
+# Sends $batch.Statement: the rows' first columns; the number of the first error, 0 for none, -1 where the client itself
+# failed, -2 at a time-out; and a message with every error's number.
+function Invoke-SqlBatch($instance) {
+  $answer = @{ Rows = @(); Number = 0; Message = '' }
+  $connection = $null
+  try {
+    $connection = Get-SqlConnection $instance
+    $connection.Open()
+    $request = $connection.CreateCommand()
+    $request.CommandTimeout = 120
+    $request.CommandText = $batch.Statement
+    $reader = $request.ExecuteReader()
+    do {
+      while ($reader.Read()) { $answer.Rows += [string]$reader.GetValue(0) }
+    } while ($reader.NextResult())
+  } catch {
+    $answer.Number = -1
+    $answer.Message = Get-Cause $_
+    for ($cause = $_.Exception; $null -ne $cause; $cause = $cause.InnerException) {
+      if ('SqlException' -ne $cause.GetType().Name) { continue }
+      # While it connects, the client's numbers are its own, but for a login that is refused; from severity 20 the
+      # connection is gone.
+      $connected = $null -ne $connection -and 'Closed' -ne $connection.State -and $cause.Class -lt 20
+      if ($connected -or (Test-LoginRefused $cause.Number)) { $answer.Number = $cause.Number }
+      $answer.Message = ''
+      foreach ($one in $cause.Errors) { $answer.Message += "Msg $($one.Number), Level $($one.Class): $($one.Message) " }
+    }
+  } finally {
+    if ($null -ne $connection) { $connection.Dispose() }
+  }
+  return $answer
+}
+
+# Always encrypted. Each statement logs in afresh, so that none meets a connection that a failover broke.
+function Get-SqlConnection($instance) {
+  $options = [Data.SqlClient.SqlConnectionStringBuilder]::new()
+  # By index: PowerShell takes a dot on a dictionary for one of its keys.
+  $options['Data Source'] = $instance.DataSource
+  $options['Encrypt'] = $true
+  $options['TrustServerCertificate'] = 'true' -eq $command.TrustCertificate
+  $options['Application Name'] = 'credential-rotation'
+  $options['Connect Timeout'] = 8
+  $options['Pooling'] = $false
+  # A cluster across subnets has an address in each, of which one answers.
+  $options['MultiSubnetFailover'] = '' -ne $instance.VirtualName
+  $options['Integrated Security'] = '' -eq $secret.Administrator
+  $connection = [Data.SqlClient.SqlConnection]::new($options.ToString())
+  if ($secret.Administrator) {
+    $password = [Security.SecureString]::new()
+    foreach ($character in $secret.Password.ToCharArray()) { $password.AppendChar($character) }
+    $password.MakeReadOnly()
+    $connection.Credential = [Data.SqlClient.SqlCredential]::new($secret.Administrator, $password)
+  }
+  return $connection
+}
+
+# For SYSTEM and Administrators only, whoever made the folder: in %ProgramData% every user may make one. Throws.
+function Protect-StateDirectory($path) {
+  $directory = [IO.DirectoryInfo]::new($path)
+  if ($directory.Attributes -band [IO.FileAttributes]::ReparsePoint) { throw "$path is a link to another place" }
+  $access = [Security.AccessControl.DirectorySecurity]::new()
+  $access.SetSecurityDescriptorSddlForm('O:BAD:P(A;OICI;FA;;;SY)(A;OICI;FA;;;BA)')
+  if ($PSVersionTable.PSVersion.Major -lt 6) {
+    $directory.SetAccessControl($access)
+  } else {
+    [IO.FileSystemAclExtensions]::SetAccessControl($directory, $access)
+  }
+}
+
+# One entry a command, in the log Application.
+function Write-EventLogEntry($text, $isFailure) {
+  $source = 'credential-rotation'
+  if (-not [Diagnostics.EventLog]::SourceExists($source)) {
+    [Diagnostics.EventLog]::CreateEventSource($source, 'Application')
+  }
+  $type = 'Information'
+  if ($isFailure) { $type = 'Error' }
+  [Diagnostics.EventLog]::WriteEntry($source, $text, $type, 1)
+}
+
+exit (Invoke-ApplyS3Credential)
