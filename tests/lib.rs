@@ -85,7 +85,8 @@ pub async fn world(fleet: Value, settings: Value) -> World {
 pub async fn conclude(world: &World) {
     world.shut_down().await;
     world.auditor.assert_clean();
-    assert!(world.failed_backups.is_empty(), "backups failed: {:#?}", world.failed_backups);
+    let failed = world.failed_backups();
+    assert!(failed.is_empty(), "backups failed: {failed:#?}");
 }
 
 /// Runs and expects success; the report's text.

@@ -3,6 +3,11 @@
 //! The clock jumps to the next sleeper as soon as nobody is busy. Whoever runs a process or answers a request
 //! stays busy, so a real script that takes a second of real time takes none of the simulated time, and every
 //! run of the sandbox sees its events in the same order however fast the machine is.
+//!
+//! A clock that is served to people and to programs of strangers must not run away while they think: it stands still
+//! while nothing runs ([`Clock::stand_still_when_nothing_runs`]), or goes on at a pace of its own ([`Clock::keep_pace`]).
+
+mod pace;
 
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
@@ -15,6 +20,8 @@ use std::time::Duration;
 use jiff::Timestamp;
 use tokio::sync::oneshot;
 
+use pace::{Pace, a_moment};
+
 /// A handle on the one simulated clock; clones share it.
 #[derive(Clone)]
 pub struct Clock(Arc<Mutex<Inner>>);
@@ -24,6 +31,19 @@ struct Inner {
     busy: usize,
     sequence: u64,
     sleepers: BinaryHeap<Reverse<Sleeper>>,
+    passing: Passing,
+    /// How many things run for which time may pass: executions, commands, days that somebody lets pass.
+    running: usize,
+}
+
+/// What time does while nobody is busy.
+enum Passing {
+    /// It jumps to the next sleeper: whoever made the clock waits for what comes.
+    Jumps,
+    /// It jumps while something runs, and stands still otherwise.
+    JumpsWhileSomethingRuns,
+    /// It goes on at a pace, and jumps only to where that pace has come.
+    Paced(Pace),
 }
 
 struct Sleeper {
@@ -53,7 +73,63 @@ impl Ord for Sleeper {
 impl Clock {
     /// A clock that shows `now`. Its maker counts as busy: the first thing that sleeps lets time pass.
     pub fn starting_at(now: Timestamp) -> Clock {
-        Clock(Arc::new(Mutex::new(Inner { now, busy: 1, sequence: 0, sleepers: BinaryHeap::new() })))
+        let (sleepers, passing) = (BinaryHeap::new(), Passing::Jumps);
+        Clock(Arc::new(Mutex::new(Inner { now, busy: 1, sequence: 0, sleepers, passing, running: 0 })))
+    }
+
+    /// The maker counts as busy no longer. From now on time passes only while something runs: see [`Clock::running`].
+    pub fn stand_still_when_nothing_runs(&self) {
+        let mut inner = self.lock();
+        inner.passing = Passing::JumpsWhileSomethingRuns;
+        inner.release();
+    }
+
+    /// The maker counts as busy no longer. From now on time goes on by itself, `times` as fast as real time and never
+    /// faster, but for a leap ([`Clock::running_with_a_leap`]). Needs a tokio runtime.
+    pub fn keep_pace(&self, times: u32) {
+        {
+            let mut inner = self.lock();
+            inner.passing = Passing::Paced(Pace::from_now(times, inner.now));
+            inner.release();
+        }
+        let clock = Arc::downgrade(&self.0);
+        tokio::spawn(async move {
+            loop {
+                a_moment().await;
+                let Some(inner) = clock.upgrade() else { return };
+                inner.lock().unwrap_or_else(std::sync::PoisonError::into_inner).catch_up();
+            }
+        });
+    }
+
+    /// Lets time pass, for a clock that stands still when nothing runs, until the guard is dropped.
+    pub fn running(&self) -> Running {
+        self.run(false)
+    }
+
+    /// The same, and a pace is suspended meanwhile: a person who lets days pass does not wait for them.
+    pub fn running_with_a_leap(&self) -> Running {
+        self.run(true)
+    }
+
+    fn run(&self, leaps: bool) -> Running {
+        let mut inner = self.lock();
+        inner.running += 1;
+        if let (Passing::Paced(pace), true) = (&mut inner.passing, leaps) {
+            pace.leaps += 1;
+        }
+        inner.settle();
+        drop(inner);
+        Running { clock: self.clone(), leaps }
+    }
+
+    /// Counts as busy until the guard is dropped, as whoever answers a request does. The holder must not sleep.
+    pub fn busy(&self) -> Busy {
+        let mut inner = self.lock();
+        inner.catch_up();
+        inner.busy += 1;
+        drop(inner);
+        Busy(self.clone())
     }
 
     fn lock(&self) -> MutexGuard<'_, Inner> {
@@ -87,13 +163,22 @@ impl Clock {
         let _ = woken.await;
     }
 
+    /// Waits in real time until nobody is busy, but no longer than `limit`; whether nobody is.
+    pub async fn until_nobody_is_busy(&self, limit: Duration) -> bool {
+        let quiet = async {
+            while self.lock().busy > 0 {
+                a_moment().await;
+            }
+        };
+        tokio::time::timeout(limit, quiet).await.is_ok()
+    }
+
     /// Runs a task that counts as busy until it ends or sleeps.
     pub fn spawn<F>(&self, future: F) -> tokio::task::JoinHandle<()>
     where
         F: Future<Output = ()> + Send + 'static,
     {
-        self.lock().busy += 1;
-        let guard = Busy(self.clone());
+        let guard = self.busy();
         tokio::spawn(async move {
             let _guard = guard;
             future.await;
@@ -112,10 +197,23 @@ impl Clock {
 }
 
 impl Inner {
-    /// One busy task less; if it was the last, time jumps to the next sleeper, who is busy from then on.
+    /// One busy task less; if it was the last, time passes.
     fn release(&mut self) {
         self.busy = self.busy.saturating_sub(1);
+        let now = self.now;
+        if let (Passing::Paced(pace), 0) = (&mut self.passing, self.busy) {
+            pace.go_on_from(now);
+        }
+        self.settle();
+    }
+
+    /// Where nobody is busy, time jumps to the next sleeper that it may reach, who is busy from then on.
+    fn settle(&mut self) {
         while self.busy == 0 {
+            let Some(limit) = self.limit() else { return };
+            if self.sleepers.peek().is_none_or(|Reverse(next)| next.until > limit) {
+                return;
+            }
             let Some(Reverse(sleeper)) = self.sleepers.pop() else { return };
             self.now = self.now.max(sleeper.until);
             // A sleeper that was cancelled is passed over.
@@ -124,9 +222,57 @@ impl Inner {
             }
         }
     }
+
+    /// How far time may jump.
+    fn limit(&self) -> Option<Timestamp> {
+        match &self.passing {
+            Passing::Jumps => Some(Timestamp::MAX),
+            Passing::JumpsWhileSomethingRuns => (self.running > 0).then_some(Timestamp::MAX),
+            Passing::Paced(pace) if pace.leaps > 0 => Some(Timestamp::MAX),
+            Passing::Paced(pace) => Some(pace.reached()),
+        }
+    }
+
+    /// Time that goes by itself comes to where its pace is.
+    fn catch_up(&mut self) {
+        if self.busy > 0 {
+            return;
+        }
+        self.settle();
+        if let Passing::Paced(pace) = &self.passing
+            && self.busy == 0
+        {
+            self.now = self.now.max(pace.reached());
+        }
+    }
 }
 
-struct Busy(Clock);
+/// Time may pass while this is held: see [`Clock::running`].
+pub struct Running {
+    clock: Clock,
+    leaps: bool,
+}
+
+impl std::fmt::Debug for Running {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter.debug_struct("Running").field("leaps", &self.leaps).finish_non_exhaustive()
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        let mut inner = self.clock.lock();
+        inner.running = inner.running.saturating_sub(1);
+        let now = inner.now;
+        if let (Passing::Paced(pace), true) = (&mut inner.passing, self.leaps) {
+            pace.leaps = pace.leaps.saturating_sub(1);
+            pace.go_on_from(now);
+        }
+    }
+}
+
+/// Counts as busy while this is held: see [`Clock::busy`].
+pub struct Busy(Clock);
 
 impl Drop for Busy {
     fn drop(&mut self) {
@@ -177,49 +323,4 @@ impl<F: Future> Future for JoinAll<F> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn noon() -> Timestamp {
-        "2026-11-24T12:00:00Z".parse().unwrap()
-    }
-
-    #[tokio::test]
-    async fn time_jumps_to_the_next_sleeper_when_nobody_is_busy() {
-        let clock = Clock::starting_at(noon());
-        clock.sleep(Duration::from_secs(86_400)).await;
-        assert_eq!(clock.now().to_string(), "2026-11-25T12:00:00Z");
-    }
-
-    #[tokio::test]
-    async fn sleepers_side_by_side_wake_in_the_order_of_their_times() {
-        let clock = Clock::starting_at(noon());
-        let seen = Mutex::new(Vec::new());
-        let nap = |seconds: u64| {
-            let (clock, seen) = (&clock, &seen);
-            async move {
-                clock.sleep(Duration::from_secs(seconds)).await;
-                seen.lock().unwrap().push((seconds, clock.now().duration_since(noon()).as_secs()));
-            }
-        };
-        clock.join_all(vec![nap(30), nap(10), nap(20)]).await;
-        assert_eq!(*seen.lock().unwrap(), vec![(10, 10), (20, 20), (30, 30)]);
-        clock.sleep(Duration::from_secs(5)).await;
-        assert_eq!(clock.now().duration_since(noon()).as_secs(), 35);
-    }
-
-    #[tokio::test]
-    async fn a_spawned_task_holds_time_while_it_works() {
-        let clock = Clock::starting_at(noon());
-        let worker = clock.clone();
-        let (done, finished) = oneshot::channel();
-        clock.spawn(async move {
-            for _ in 0..100 {
-                tokio::task::yield_now().await;
-            }
-            let _ = done.send(worker.now());
-        });
-        clock.sleep(Duration::from_secs(60)).await;
-        assert_eq!(finished.await.unwrap(), noon(), "the worker saw no time pass");
-    }
-}
+mod tests;

@@ -43,6 +43,13 @@ fn build() -> Result<PathBuf, String> {
         // The whole workspace, as the tests build it: another selection would have other features, and the SDK's crates
         // would be compiled a second time, for minutes.
         .args(["build", "--quiet", "--workspace", "--bins"]);
+    // What cargo tells a test about its own package would make it compile again every crate whose build script looks at
+    // that, for half a minute, and once more when it is called from outside the test.
+    let of_a_package =
+        |name: &String| name == "OUT_DIR" || ["CARGO_PKG_", "CARGO_MANIFEST_"].iter().any(|its| name.starts_with(its));
+    std::env::vars().map(|(name, _)| name).filter(of_a_package).for_each(|name| {
+        command.env_remove(name);
+    });
     if folder.ends_with("release") {
         command.arg("--release");
     }

@@ -17,6 +17,8 @@ use crate::machine::{TaskFailure, Tasks};
 
 mod environment;
 
+pub use environment::{LOG_STREAM, log_group};
+
 use environment::{Ending, Environment};
 
 /// How a function is started.
@@ -50,8 +52,35 @@ pub enum LogStream {
     Stderr,
 }
 
+/// Is told of every line as it arrives.
+pub type LineObserver = Arc<dyn Fn(&LogLine) + Send + Sync>;
+
 /// Everything that functions wrote, in the order in which it arrived.
-type Log = Arc<Mutex<Vec<LogLine>>>;
+type Log = Arc<Lines>;
+
+#[derive(Default)]
+struct Lines {
+    lines: Mutex<Vec<LogLine>>,
+    observers: Mutex<Vec<LineObserver>>,
+}
+
+impl Lines {
+    fn write(&self, line: LogLine) {
+        self.notify(&line);
+        locked(&self.lines).push(line);
+    }
+
+    /// Lambda's own lines round an invocation: those who watch see them, as CloudWatch does; no function wrote them.
+    fn tell(&self, function: &str, text: &str) {
+        let function = function.to_owned();
+        self.notify(&LogLine { function, stream: LogStream::Stdout, text: text.to_owned() });
+    }
+
+    fn notify(&self, line: &LogLine) {
+        let observers = locked(&self.observers).clone();
+        observers.iter().for_each(|observer| observer(line));
+    }
+}
 
 /// The functions of one account and region.
 pub struct Lambda {
@@ -95,6 +124,11 @@ impl Lambda {
         locked(&self.functions).insert(name.to_owned(), Arc::new(function));
     }
 
+    /// Every function's name and how it is started.
+    pub fn functions(&self) -> Vec<(String, FunctionConfig)> {
+        locked(&self.functions).iter().map(|(name, function)| (name.clone(), function.config.clone())).collect()
+    }
+
     /// The ARN of a function of that name.
     pub fn arn(&self, name: &str) -> String {
         format!("arn:aws:lambda:{}:{}:function:{name}", self.region, self.account)
@@ -128,7 +162,12 @@ impl Lambda {
     /// What the functions wrote so far. A line may arrive a moment after the reply that it was written before; after
     /// [`Lambda::shut_down`] none is missing.
     pub fn logs(&self) -> Vec<LogLine> {
-        locked(&self.log).clone()
+        locked(&self.log.lines).clone()
+    }
+
+    /// Calls `observer` for every later line.
+    pub fn observe_lines(&self, observer: LineObserver) {
+        locked(&self.log.observers).push(observer);
     }
 
     /// Ends every process and waits until the last line that it wrote is in the log.
@@ -158,6 +197,7 @@ impl Function {
         let mut slot = self.environment.lock().await;
         let (number, dies) = self.count();
         let request_id = request_id(number);
+        log.tell(&self.name, &format!("START RequestId: {request_id} Version: $LATEST"));
         // A process that died while nobody needed it is replaced without a word, as Lambda does.
         let warm = slot.take().and_then(Environment::if_alive);
         let mut environment = match warm {
@@ -176,6 +216,7 @@ impl Function {
             Ending::Reply(_) | Ending::Error(_) | Ending::TooLarge => *slot = Some(environment),
             Ending::Exit(_) | Ending::InitError(_) | Ending::TimedOut => environment.kill().await,
         }
+        log.tell(&self.name, &format!("END RequestId: {request_id}"));
         self.answer(ending, &request_id)
     }
 

@@ -12,6 +12,7 @@ use serde_json::Value;
 use crate::cloud::{Caller, Effect, Event, KeyStatus};
 use crate::host::{HostEvent, HostHappening};
 use crate::machine::{EventType, Execution, ExecutionStatus, HistoryEvent, Observer};
+use crate::serve::Running;
 use crate::world::World;
 
 /// Writes a line to the screen. Who closes the screen early, as `head` does, has seen enough.
@@ -152,7 +153,7 @@ pub fn fleet(world: &World) {
         };
         say!("key {} {status}, made {}", key.access_key_id, key.created.strftime("%d %b %Y"));
     }
-    let (failed, findings) = (world.failed_backups.len(), world.auditor.findings());
+    let (failed, findings) = (world.failed_backups().len(), world.auditor.findings());
     say!("nightly backups that failed: {failed}");
     say!("guarantees broken at any instant: {}", findings.len());
     findings.iter().for_each(|finding| say!("  {finding}"));
@@ -161,4 +162,22 @@ pub fn fleet(world: &World) {
 /// Tells the next chapter of a fleet file's story.
 pub fn chapter(title: &str) {
     say!("\n— {title}\n");
+}
+
+/// Prints where a world is served, and what a person may do with it.
+pub fn served(running: &Running) {
+    let (url, world) = (running.url(), running.world());
+    let (_, region) = world.cloud.home();
+    let machine = world.machine.arn();
+    say!("listening on {url}");
+    say!("state machine {machine}");
+    say!("topic {}", world.settings.topic);
+    say!("\nAny key pair is a person with all rights in the home account:\n");
+    say!("  export AWS_ACCESS_KEY_ID=person AWS_SECRET_ACCESS_KEY=person AWS_DEFAULT_REGION={region}");
+    say!("  aws --endpoint-url {url} stepfunctions start-execution --state-machine-arn {machine} --name first");
+    say!("  aws --endpoint-url {url} stepfunctions list-executions --state-machine-arn {machine}");
+    say!("  aws --endpoint-url {url} secretsmanager describe-secret --secret-id {}", world.settings.secret.id);
+    say!("  aws --endpoint-url {url} iam list-access-keys --user-name {}", world.settings.user);
+    say!("  curl {url}/sandbox/fleet");
+    say!("  curl {url}/sandbox/clock --json '{{\"days\": 8}}'\n");
 }

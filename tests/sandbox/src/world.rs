@@ -2,7 +2,8 @@
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use jiff::SignedDuration;
@@ -16,9 +17,10 @@ use crate::cloud::{Caller, Cloud, InstanceSetUp, InstanceState, KeyStatus, Servi
 use crate::fleet_file::{FleetFile, FleetFileError, HostEntry, SecondKey, SqlServerEntry, StartValue};
 use crate::functions_folder::{FUNCTIONS, functions_folder, token_of};
 use crate::host::fleet::Fleet;
+use crate::host::windows::NoEngine;
 use crate::host::{HostFaults, HostSetUp, SqlServer, document};
 use crate::machine::{Definition, Execution, Machine, Observer, TaskFailure, Tasks, substitute};
-use crate::runtime_api::{FunctionConfig, Lambda};
+use crate::runtime_api::{FunctionConfig, LOG_STREAM, Lambda, log_group};
 use crate::settings_file::{self, SettingsError};
 
 mod backups;
@@ -42,16 +44,15 @@ pub struct World {
     /// The functions.
     pub lambda: Arc<Lambda>,
     /// The state machine.
-    pub machine: Machine,
+    pub machine: Arc<Machine>,
     /// Who checks the guarantees at every event.
     pub auditor: Arc<Auditor>,
     /// The settings.
     pub settings: Settings,
-    /// Executions so far.
-    pub executions: Vec<Execution>,
-    /// Backups of the nights that failed.
-    pub failed_backups: Vec<FailedBackup>,
-    started: u32,
+    /// The settings as the definition carries them: every default filled in.
+    completed_settings: Value,
+    failed_backups: Mutex<Vec<FailedBackup>>,
+    started: AtomicU32,
     folder: PathBuf,
 }
 
@@ -73,6 +74,14 @@ pub enum WorldError {
     /// The document.
     #[error("the document cannot be built: {0}")]
     Document(String),
+    /// A Windows host, and nothing that runs its script.
+    #[error("host {host}: {source}")]
+    Engine {
+        /// Which host.
+        host: String,
+        /// Why.
+        source: NoEngine,
+    },
     /// The machine that all this runs on.
     #[error("this machine refused: {0}")]
     Machine(#[from] std::io::Error),
@@ -103,10 +112,12 @@ impl World {
             add_host(&cloud, &fleet, file, host, &settings, &held)?;
         }
         let lambda = deploy_functions(&cloud, file).await?;
-        let machine = define(&completed, &lambda, &cloud, &clock, file, &settings)?.observed(observer);
+        let machine = Arc::new(define(&completed, &lambda, &cloud, &clock, file, &settings)?.observed(observer));
+        cloud.deploy_state_machine(&machine);
         let arn = cloud.secret(&settings.secret.id).map_or_else(|| settings.secret.id.clone(), |secret| secret.arn);
         let auditor = Auditor::watch(&cloud, &fleet, Rules::new(&settings, &arn));
-        let (executions, failed_backups, started) = (Vec::new(), Vec::new(), 0);
+        let completed_settings = completed;
+        let (failed_backups, started) = (Mutex::default(), AtomicU32::new(0));
         Ok(World {
             clock,
             cloud,
@@ -115,7 +126,7 @@ impl World {
             machine,
             auditor,
             settings,
-            executions,
+            completed_settings,
             failed_backups,
             started,
             folder,
@@ -124,24 +135,45 @@ impl World {
 
     /// Starts an execution and waits for its end.
     pub async fn run(&mut self, input: Value) -> Execution {
-        self.started += 1;
-        let name = format!("execution-{}", self.started);
+        let name = format!("execution-{}", self.started.fetch_add(1, Ordering::Relaxed) + 1);
         let arn = format!("{}:{name}", self.machine.arn().replacen(":stateMachine:", ":execution:", 1));
         self.cloud.set_execution_status(&arn, "RUNNING");
         #[allow(clippy::expect_used, reason = "the names are counted, so none is taken or malformed")]
         let execution = self.machine.start(&name, input).await.expect("a fresh name is free");
         self.cloud.set_execution_status(&arn, &execution.status.to_string());
-        self.executions.push(execution.clone());
         execution
     }
 
     /// Lets days pass. Every night every running host backs up with the key that it holds.
     pub async fn pass_days(&mut self, days: u32) {
+        self.let_days_pass(days).await;
+    }
+
+    /// The same while others use the world as well.
+    pub(crate) async fn let_days_pass(&self, days: u32) {
         for _ in 0..days {
             self.clock.sleep(Duration::from_secs(24 * 3600)).await;
             let failed = backups::back_up_every_host(&self.cloud, &self.fleet, &self.settings, self.clock.now());
-            self.failed_backups.extend(failed);
+            self.failed_backups.lock().unwrap_or_else(PoisonError::into_inner).extend(failed);
         }
+    }
+
+    /// Every execution so far, in the order of their starts.
+    pub fn executions(&self) -> Vec<Execution> {
+        self.machine.executions()
+    }
+
+    /// Backups of the nights that failed.
+    pub fn failed_backups(&self) -> Vec<FailedBackup> {
+        self.failed_backups.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// The definition with other functions behind it: `arn_of` gives a function's ARN.
+    ///
+    /// # Errors
+    /// Says what is wrong with the file.
+    pub fn definition(&self, arn_of: impl Fn(&str) -> String) -> Result<String, WorldError> {
+        definition(&self.completed_settings, arn_of)
     }
 
     /// Ends the functions' processes, so that their last log lines are certain.
@@ -203,6 +235,7 @@ fn add_host(
     settings: &Settings,
     held: &(String, String),
 ) -> Result<(), WorldError> {
+    entry.check_engine().map_err(|source| WorldError::Engine { host: entry.id.clone(), source })?;
     let account = entry.account.as_ref().unwrap_or(&file.account);
     let mut instance = InstanceSetUp::running(&entry.id, account, &entry.region, &[]);
     instance.tags.clone_from(&entry.tags);
@@ -211,15 +244,18 @@ fn add_host(
     if entry.stopped {
         instance.state = InstanceState::Stopped;
     }
+    if let Some(agent) = &mut instance.agent {
+        agent.platform_type = entry.platform.name().to_owned();
+    }
     cloud.add_instance(instance);
     if entry.unreachable {
         cloud.set_agent_online(&entry.id, false);
     }
-    let sql_servers =
-        entry.sql_servers.iter().map(|server| (server.endpoint.clone(), sql_server(server, settings, held)));
+    let sql_servers = entry.sql_servers.iter().map(|server| (server.address(), sql_server(server, settings, held)));
     fleet.add(HostSetUp {
         instance_id: entry.id.clone(),
         region: entry.region.clone(),
+        platform: entry.platform,
         sql_servers: sql_servers.collect(),
         faults: HostFaults {
             slow: Duration::from_secs(entry.slow_seconds),
@@ -235,7 +271,8 @@ fn add_host(
 fn sql_server(entry: &SqlServerEntry, settings: &Settings, (key, secret): &(String, String)) -> SqlServer {
     let mut server = SqlServer::new(entry.major_version, ADMINISTRATOR, &keys::secret_text("administrator"));
     server.engine_edition = if entry.express { 4 } else { 3 };
-    server.running = !entry.stopped;
+    server.running = entry.runs_here();
+    server.installation = entry.installation();
     server.faults.refused_backups = if entry.never_works { u32::MAX } else { entry.refused_backups };
     let ours = settings.credentials.iter().filter(|_| !entry.without_credential);
     for url in ours.chain(&entry.further_credentials) {
@@ -251,6 +288,13 @@ async fn deploy_functions(cloud: &Arc<Cloud>, file: &FleetFile) -> Result<Arc<La
     let endpoint = format!("http://{}", listener.local_addr()?);
     tokio::spawn(serve::serve(Arc::clone(cloud), listener));
     let lambda = Lambda::new(&file.account, &file.region);
+    let logs = Arc::downgrade(cloud);
+    lambda.observe_lines(Arc::new(move |line| {
+        if let Some(cloud) = logs.upgrade() {
+            let (account, region) = cloud.home();
+            cloud.put_log_event((&account, &region), &log_group(&line.function), LOG_STREAM, &line.text);
+        }
+    }));
     for function in FUNCTIONS {
         let credentials = cloud.credentials_for(Caller::function(function, &file.account));
         let environment = BTreeMap::from([
@@ -275,16 +319,21 @@ fn define(
     file: &FleetFile,
     settings: &Settings,
 ) -> Result<Machine, WorldError> {
-    let text = std::fs::read_to_string(repository().join("statemachine/rotation.asl.json"))?;
-    let arns = FUNCTIONS.iter().map(|function| (token_of(function), lambda.arn(function))).collect();
-    let text = substitute(&text, &arns, completed).map_err(|error| WorldError::Definition(error.to_string()))?;
+    let text = definition(completed, |function| lambda.arn(function))?;
     let definition = Definition::parse(&text).map_err(|error| WorldError::Definition(error.to_string()))?;
     let tasks = Resources { lambda: Arc::clone(lambda), cloud: Arc::clone(cloud), account: file.account.clone() };
     let arn = format!(
         "arn:aws:states:{}:{}:stateMachine:credential-rotation-{}",
         file.region, file.account, settings.rotation
     );
-    Ok(Machine::new(definition, clock.clone(), Arc::new(tasks)).with_arn(&arn))
+    Ok(Machine::new(definition, clock.clone(), Arc::new(tasks)).with_arn(&arn).with_text(text))
+}
+
+/// The file in the repository with its tokens filled in.
+fn definition(completed: &Value, arn_of: impl Fn(&str) -> String) -> Result<String, WorldError> {
+    let text = std::fs::read_to_string(repository().join("statemachine/rotation.asl.json"))?;
+    let arns = FUNCTIONS.iter().map(|function| (token_of(function), arn_of(function))).collect();
+    substitute(&text, &arns, completed).map_err(|error| WorldError::Definition(error.to_string()))
 }
 
 /// What the machine's Tasks call: functions, and SNS through the service integration.

@@ -2,6 +2,7 @@
 
 use super::iam;
 use super::request::Turn;
+use super::signature::Scope;
 use super::state::{SecretText, State};
 use super::{Cloud, Service, ServiceError};
 
@@ -102,6 +103,12 @@ impl State {
         credentials
     }
 
+    /// Whether a request is signed with a person's own key; see [`Cloud::admit_people`].
+    pub(super) fn is_a_persons(&self, scope: &Scope) -> bool {
+        let is_checked = matches!(scope.service, Service::S3 | Service::Sts) && scope.access_key_id.starts_with("AKIA");
+        self.people_are_admitted && !is_checked && !self.keys.contains_key(&scope.access_key_id)
+    }
+
     /// The account that a caller acts in.
     pub(super) fn account_of(&self, caller: &Caller) -> String {
         let account = match caller {
@@ -172,7 +179,7 @@ impl State {
              because no identity-based policy allows the {action} action"
         );
         match turn.service {
-            Service::SecretsManager | Service::Ssm | Service::States => {
+            Service::SecretsManager | Service::Ssm | Service::States | Service::Logs => {
                 ServiceError::new(400, "AccessDeniedException", sentence)
             }
             Service::Iam | Service::Sts => ServiceError::new(403, "AccessDenied", sentence),

@@ -1,17 +1,20 @@
 //! EC2: instances with their times, volumes and tags, in every account (FACTS C).
 
+mod power;
+
 use std::collections::BTreeMap;
 use std::time::Duration;
 
 use jiff::Timestamp;
 use serde_json::{Value, json};
 
+use super::ServiceError;
 use super::event::Effect;
 use super::pages::page;
 use super::request::{Turn, filters, iso_8601};
 use super::state::State;
 use super::visibility::Replicated;
-use super::{Caller, ServiceError};
+use power::Way;
 
 /// A terminated instance is shown for about an hour.
 const SHOWN_AFTER_TERMINATION: Duration = Duration::from_secs(3600);
@@ -102,6 +105,10 @@ pub(super) fn answer(state: &mut State, turn: &mut Turn<'_>) -> Result<Value, Se
         "DescribeInstances" => describe_instances(state, turn),
         "CreateTags" => create_tags(state, turn),
         "DeleteTags" => delete_tags(state, turn),
+        "StartInstances" => power::send(state, turn, Way::Start),
+        "StopInstances" => power::send(state, turn, Way::Stop),
+        "TerminateInstances" => power::send(state, turn, Way::Terminate),
+        "DescribeInstanceStatus" => power::describe_instance_status(state, turn),
         _ => Err(turn.unknown_action()),
     }
 }
@@ -115,7 +122,7 @@ fn describe_instances(state: &State, turn: &Turn<'_>) -> Result<Value, ServiceEr
     let size = turn.number("MaxResults", 1000, 5, 1000)?;
     let unknown: Vec<&String> = ids.iter().filter(|id| !state.has_instance(turn, id)).collect();
     if !unknown.is_empty() {
-        return Err(not_found(&unknown));
+        return Err(unknown_ids(&unknown));
     }
     let filters = filters(turn.list("Filters"), "Name", "Values");
     for (name, _) in &filters {
@@ -207,6 +214,18 @@ fn description(id: &str, instance: &Instance, tags: &BTreeMap<String, String>) -
     description
 }
 
+/// Who asks for instances that are not there; an id that could be none is refused first.
+fn unknown_ids(ids: &[&String]) -> ServiceError {
+    let is_id = |id: &&&String| {
+        let digits = id.strip_prefix("i-").unwrap_or_default();
+        [8, 17].contains(&digits.len()) && digits.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'))
+    };
+    match ids.iter().find(|id| !is_id(id)) {
+        Some(id) => ServiceError::new(400, "InvalidInstanceID.Malformed", format!("Invalid id: \"{id}\"")),
+        None => not_found(ids),
+    }
+}
+
 fn not_found(ids: &[&String]) -> ServiceError {
     let message = match ids {
         [id] => format!("The instance ID '{id}' does not exist"),
@@ -231,16 +250,22 @@ impl State {
 fn create_tags(state: &mut State, turn: &mut Turn<'_>) -> Result<Value, ServiceError> {
     let resources = turn.texts("Resources");
     let tags = turn.tags("Tags");
+    if let Some((name, _)) =
+        [("resourceIdSet", resources.is_empty()), ("tagSet", tags.is_empty())].iter().find(|(_, none)| *none)
+    {
+        let message = format!("The request must contain the parameter {name}");
+        return Err(ServiceError::new(400, "MissingParameter", message));
+    }
     let unknown: Vec<&String> = resources.iter().filter(|id| !state.has_instance(turn, id)).collect();
     if !unknown.is_empty() {
         return Err(not_found(&unknown));
     }
     if tags
         .iter()
-        .any(|(key, value)| key.chars().count() > 127 || value.chars().count() > 255 || key.starts_with("aws:"))
+        .any(|(key, value)| key.chars().count() > 127 || value.chars().count() > 256 || key.starts_with("aws:"))
     {
         return Err(
-            turn.invalid("Tag keys have at most 127 characters and do not start with aws:, values have at most 255.")
+            turn.invalid("Tag keys have at most 127 characters and do not start with aws:, values have at most 256.")
         );
     }
     let full = |id: &String| {
@@ -290,9 +315,8 @@ fn delete_tags(state: &mut State, turn: &mut Turn<'_>) -> Result<Value, ServiceE
     Ok(json!({ "Return": true }))
 }
 
-/// Who moved an instance matters to no rule here, but the journal names the person.
+/// Who moved an instance matters to no rule here, but the journal names the caller.
 pub(super) fn change_state(state: &mut State, turn: &mut Turn<'_>, id: &str, to: InstanceState) {
-    debug_assert!(matches!(turn.caller, Caller::Person | Caller::Aws));
     let Some(instance) = state.instances.get_mut(id) else { return };
     let from = instance.state;
     if from == to || from == InstanceState::Terminated {

@@ -104,7 +104,7 @@ impl Cloud {
         let mut state = self.state();
         let arn = state.secret_arn_of(&account, &region, secret_id);
         if let Some(secret) = arn.and_then(|arn| state.secrets.get_mut(&arn)) {
-            secret.rotation_enabled = enabled;
+            secret.rotation.enabled = enabled;
         }
     }
 

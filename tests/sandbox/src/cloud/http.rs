@@ -46,14 +46,12 @@ impl Cloud {
     }
 
     fn understand(&self, request: &http::Request<Vec<u8>>) -> Result<Understood, (Service, ServiceError)> {
-        let scope = Scope::of(request).ok_or_else(|| {
-            let message = "the request has no SigV4 Authorization header for a service of the local AWS";
-            (Service::Sts, ServiceError::new(403, "MissingAuthenticationToken", message))
-        })?;
+        let scope = Scope::of(request).map_err(|error| nowhere(request, error))?;
         let (action, input) = operation(request, scope.service).map_err(|error| (scope.service, error))?;
         let mut state = self.state();
         let (caller, signature_matches) = match state.sessions.get(&scope.access_key_id) {
             Some(session) => (session.caller.clone(), true),
+            None if state.is_a_persons(&scope) => (Caller::Person, true),
             None => {
                 let key = state.keys.get(&scope.access_key_id);
                 let matches = key.is_some_and(|key| signature::matches(request, &scope, key.secret.expose()));
@@ -66,11 +64,20 @@ impl Cloud {
     }
 }
 
+/// Who names no service is answered in the protocol that the request looks like; the JSON ones call it an exception.
+fn nowhere(request: &http::Request<Vec<u8>>, error: ServiceError) -> (Service, ServiceError) {
+    if !request.headers().contains_key("x-amz-target") {
+        return (Service::Sts, error);
+    }
+    let code = format!("{}Exception", error.code.trim_end_matches("Exception"));
+    (Service::States, ServiceError { code, ..error })
+}
+
 /// The action and its input, by the service's protocol.
 fn operation(request: &http::Request<Vec<u8>>, service: Service) -> Result<(String, Value), ServiceError> {
     let malformed = |message: String| ServiceError::new(400, "SerializationException", message);
     match service {
-        Service::SecretsManager | Service::Ssm | Service::States => {
+        Service::SecretsManager | Service::Ssm | Service::States | Service::Logs => {
             let target = request.headers().get("x-amz-target").and_then(|target| target.to_str().ok());
             let action = target.and_then(|target| target.rsplit('.').next()).unwrap_or_default().to_owned();
             let body: &[u8] = if request.body().is_empty() { b"{}" } else { request.body() };
@@ -83,23 +90,35 @@ fn operation(request: &http::Request<Vec<u8>>, service: Service) -> Result<(Stri
             let (action, input) = parse_form(request.body());
             Ok((action, with_ec2_names(input)))
         }
-        Service::S3 => put_object(request).ok_or_else(|| malformed("only PutObject is served".to_owned())),
+        Service::S3 => object_call(request).ok_or_else(|| {
+            ServiceError::new(501, "NotImplemented", "the local AWS serves S3's PutObject and ListObjectsV2 only")
+        }),
     }
 }
 
-/// `PUT /key` at `bucket.s3.region…`, or `PUT /bucket/key` at any other host.
-fn put_object(request: &http::Request<Vec<u8>>) -> Option<(String, Value)> {
-    if request.method() != http::Method::PUT {
-        return None;
-    }
+/// `PUT /key` and `GET /?list-type=2` at `bucket.s3.region…`, or below `/bucket` at any other host.
+fn object_call(request: &http::Request<Vec<u8>>) -> Option<(String, Value)> {
     let header = || request.headers().get("host").and_then(|host| host.to_str().ok());
     let host = request.uri().host().or_else(header).unwrap_or_default();
     let path = request.uri().path().trim_start_matches('/');
     let (bucket, key) = match host.split_once(".s3.") {
         Some((bucket, _)) => (bucket, path),
-        None => path.split_once('/')?,
+        None => path.split_once('/').unwrap_or((path, "")),
     };
-    Some(("PutObject".to_owned(), json!({ "Bucket": bucket, "Key": key })))
+    let query: Vec<(String, String)> =
+        form_urlencoded::parse(request.uri().query().unwrap_or_default().as_bytes()).into_owned().collect();
+    let is_list = query.contains(&("list-type".to_owned(), "2".to_owned()));
+    if request.method() == http::Method::PUT && !key.is_empty() {
+        let input = json!({ "Bucket": bucket, "Key": key, "ContentLength": request.body().len() });
+        return Some(("PutObject".to_owned(), input));
+    }
+    if request.method() == http::Method::GET && key.is_empty() && is_list {
+        let mut input: serde_json::Map<String, Value> =
+            query.into_iter().map(|(name, value)| (name, Value::from(value))).collect();
+        input.insert("Bucket".to_owned(), Value::from(bucket));
+        return Some(("ListObjectsV2".to_owned(), Value::Object(input)));
+    }
+    None
 }
 
 fn response(status: u16, content_type: &str, request_id: &str, body: String) -> http::Response<Vec<u8>> {
@@ -113,7 +132,9 @@ fn response(status: u16, content_type: &str, request_id: &str, body: String) -> 
 
 fn success(service: Service, action: &str, answer: &Value, id: &str) -> http::Response<Vec<u8>> {
     match service {
-        Service::SecretsManager | Service::Ssm => response(200, "application/x-amz-json-1.1", id, answer.to_string()),
+        Service::SecretsManager | Service::Ssm | Service::Logs => {
+            response(200, "application/x-amz-json-1.1", id, answer.to_string())
+        }
         Service::States => response(200, "application/x-amz-json-1.0", id, answer.to_string()),
         Service::Iam | Service::Sts | Service::Sns => {
             let members = xml_members(answer, Spelling::Query);
@@ -132,6 +153,13 @@ fn success(service: Service, action: &str, answer: &Value, id: &str) -> http::Re
             );
             response(200, "text/xml;charset=UTF-8", id, body)
         }
+        Service::S3 if action == "ListObjectsV2" => {
+            let members = xml_members(answer, Spelling::Flat);
+            let body = format!(
+                "<ListBucketResult xmlns=\"http://s3.amazonaws.com/doc/2006-03-01/\">{members}</ListBucketResult>"
+            );
+            response(200, "application/xml", id, body)
+        }
         Service::S3 => response(200, "application/xml", id, String::new()),
     }
 }
@@ -139,7 +167,7 @@ fn success(service: Service, action: &str, answer: &Value, id: &str) -> http::Re
 fn refusal(service: Service, error: &ServiceError, id: &str) -> http::Response<Vec<u8>> {
     let (code, message) = (escape(&error.code), escape(&error.message));
     match service {
-        Service::SecretsManager | Service::Ssm | Service::States => {
+        Service::SecretsManager | Service::Ssm | Service::States | Service::Logs => {
             let version = if service == Service::States { "1.0" } else { "1.1" };
             let body = json!({ "__type": error.code, "message": error.message });
             response(error.status, &format!("application/x-amz-json-{version}"), id, body.to_string())

@@ -6,6 +6,7 @@ use jiff::Timestamp;
 use serde_json::{Value, json};
 
 use super::event::Effect;
+use super::pages::page;
 use super::request::{Turn, iso_8601};
 use super::state::{SecretText, State};
 use super::visibility::Replicated;
@@ -61,6 +62,7 @@ pub(super) fn answer(state: &mut State, turn: &mut Turn<'_>) -> Result<Value, Se
     match turn.action {
         "CreateUser" => create_user(state, turn),
         "GetUser" => get_user(state, turn),
+        "ListUsers" => list_users(state, turn),
         "CreateAccessKey" => create_access_key(state, turn),
         "ListAccessKeys" => list_access_keys(state, turn),
         "UpdateAccessKey" => update_access_key(state, turn),
@@ -88,15 +90,35 @@ fn create_user(state: &mut State, turn: &mut Turn<'_>) -> Result<Value, ServiceE
 }
 
 fn get_user(state: &State, turn: &Turn<'_>) -> Result<Value, ServiceError> {
-    let user_name = turn.text("UserName")?;
+    let user_name = turn
+        .optional_text("UserName")
+        .ok_or_else(|| turn.invalid("Must specify userName when calling with non-User credentials"))?;
     let user = existing_user(state, turn, &user_name)?;
-    Ok(json!({ "User": {
+    Ok(json!({ "User": described(turn, &user_name, user) }))
+}
+
+fn described(turn: &Turn<'_>, user_name: &str, user: &User) -> Value {
+    json!({
         "Path": "/",
         "UserName": user_name,
         "UserId": user.user_id,
         "Arn": format!("arn:aws:iam::{}:user/{user_name}", turn.account),
         "CreateDate": iso_8601(user.created),
-    }}))
+    })
+}
+
+fn list_users(state: &State, turn: &Turn<'_>) -> Result<Value, ServiceError> {
+    let size = turn.number("MaxItems", 100, 1, 1000)?;
+    let users: Vec<_> = state.users.iter().filter(|((account, _), _)| account == turn.account).collect();
+    let marker = turn.optional_text("Marker");
+    let invalid = || turn.invalid("Invalid Marker.");
+    let page = page(users, |((_, name), _)| name.clone(), size, marker.as_deref(), invalid)?;
+    let listed: Vec<Value> = page.items.iter().map(|((_, name), user)| described(turn, name, user)).collect();
+    let mut answer = json!({ "Users": listed, "IsTruncated": page.next_token.is_some() });
+    if let Some(marker) = page.next_token {
+        answer["Marker"] = Value::from(marker);
+    }
+    Ok(answer)
 }
 
 fn existing_user<'a>(state: &'a State, turn: &Turn<'_>, user_name: &str) -> Result<&'a User, ServiceError> {
@@ -277,7 +299,7 @@ pub(super) fn unknown_key(service: Service) -> ServiceError {
         Service::Ec2 => {
             ServiceError::new(401, "AuthFailure", "AWS was not able to validate the provided access credentials")
         }
-        Service::SecretsManager | Service::Ssm | Service::States => ServiceError::new(
+        Service::SecretsManager | Service::Ssm | Service::States | Service::Logs => ServiceError::new(
             400,
             "UnrecognizedClientException",
             "The security token included in the request is invalid.",

@@ -18,6 +18,7 @@ pub mod faults;
 pub mod hand;
 pub mod http;
 mod iam;
+mod logs;
 mod pages;
 mod random;
 mod request;
@@ -82,11 +83,13 @@ pub enum Service {
     Sns,
     /// Amazon S3.
     S3,
+    /// Amazon CloudWatch Logs.
+    Logs,
 }
 
 impl Service {
     /// Every service.
-    pub const ALL: [Service; 8] = [
+    pub const ALL: [Service; 9] = [
         Service::SecretsManager,
         Service::Iam,
         Service::Sts,
@@ -95,6 +98,7 @@ impl Service {
         Service::States,
         Service::Sns,
         Service::S3,
+        Service::Logs,
     ];
 
     /// The name in credential scopes, IAM actions and ARNs.
@@ -108,6 +112,7 @@ impl Service {
             Service::States => "states",
             Service::Sns => "sns",
             Service::S3 => "s3",
+            Service::Logs => "logs",
         }
     }
 
@@ -263,6 +268,12 @@ impl Cloud {
         match follow_up {
             FollowUp::DispatchCommand(command_id) => ssm::dispatch::start(&cloud, command_id),
             FollowUp::DeliverTo(instance_id) => ssm::dispatch::deliver_waiting(&cloud, &instance_id),
+            FollowUp::DriveExecution { execution_arn, machine, begun } => {
+                states::drive(&cloud, execution_arn, machine, begun);
+            }
+            FollowUp::StopExecution { machine, name, error, cause } => {
+                machine.stop(&name, &error, &cause);
+            }
         }
     }
 

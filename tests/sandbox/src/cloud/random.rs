@@ -29,9 +29,18 @@ impl Identifiers {
         mixed ^ (mixed >> 31)
     }
 
+    /// A number from 0 up to and without `size`.
+    pub(super) fn below(&mut self, size: usize) -> usize {
+        usize::try_from(self.next() % size.max(1) as u64).unwrap_or_default()
+    }
+
+    /// One of these characters, of which there must be one.
+    pub(super) fn one_of(&mut self, characters: &[char]) -> char {
+        characters[self.below(characters.len())]
+    }
+
     fn text(&mut self, length: usize, alphabet: &[u8]) -> String {
-        let size = alphabet.len() as u64;
-        (0..length).map(|_| char::from(alphabet[usize::try_from(self.next() % size).unwrap_or_default()])).collect()
+        (0..length).map(|_| char::from(alphabet[self.below(alphabet.len())])).collect()
     }
 
     /// `AKIA…` for a user's key, `ASIA…` for a session's (FACTS A).

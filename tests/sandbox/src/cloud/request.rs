@@ -1,20 +1,25 @@
 //! One call on its way through a service: who asks, for what, and what it changed.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use jiff::Timestamp;
 use serde_json::Value;
 
 use super::event::{Effect, Event, Outcome, redact};
 use super::{Call, Caller, Service, ServiceError};
+use crate::machine::{Begun, Machine};
 
 /// What is to be done once the state's lock is free.
-#[derive(Debug)]
 pub(super) enum FollowUp {
     /// A new command waits for delivery.
     DispatchCommand(String),
     /// A node came online: what waits for it is delivered.
     DeliverTo(String),
+    /// A new execution waits for its driver.
+    DriveExecution { execution_arn: String, machine: Arc<Machine>, begun: Begun },
+    /// An execution was stopped.
+    StopExecution { machine: Arc<Machine>, name: String, error: String, cause: String },
 }
 
 /// One call while it is served.
@@ -101,6 +106,7 @@ impl<'a> Turn<'a> {
             Service::Ec2 => "InvalidParameterValue",
             Service::Sns => "InvalidParameter",
             Service::S3 => "InvalidArgument",
+            Service::Logs => "InvalidParameterException",
         };
         ServiceError::new(400, code, message)
     }

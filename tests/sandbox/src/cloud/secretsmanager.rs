@@ -1,7 +1,15 @@
 //! Secrets Manager: requests and answers; what labels may do is in [`super::secret_labels`].
+//!
+//! Here is what a rotation calls; what people call besides is in [`lifetime`], [`listing`], [`own_rotation`] and [`password`].
+
+mod lifetime;
+mod listing;
+pub(super) mod own_rotation;
+mod password;
 
 use std::collections::BTreeMap;
 
+use jiff::Timestamp;
 use serde_json::{Value, json};
 
 use super::ServiceError;
@@ -20,9 +28,31 @@ const MOST_BYTES: usize = 65_536;
 pub(super) struct Secret {
     pub(super) name: String,
     pub(super) region: String,
+    pub(super) description: Option<String>,
     pub(super) kms_key_id: Option<String>,
-    pub(super) rotation_enabled: bool,
+    pub(super) created: Timestamp,
+    /// When its value or its description was last changed.
+    pub(super) changed: Timestamp,
+    /// When it will be gone for ever, after DeleteSecret; until then nobody can read it.
+    pub(super) deletion: Option<Timestamp>,
+    pub(super) rotation: own_rotation::OwnRotation,
     pub(super) contents: Replicated<Contents>,
+}
+
+impl Secret {
+    pub(super) fn new(name: &str, region: &str, now: Timestamp, contents: Contents) -> Secret {
+        Secret {
+            name: name.to_owned(),
+            region: region.to_owned(),
+            description: None,
+            kms_key_id: None,
+            created: now,
+            changed: now,
+            deletion: None,
+            rotation: own_rotation::OwnRotation::default(),
+            contents: Replicated::new(now, contents),
+        }
+    }
 }
 
 pub(super) fn answer(state: &mut State, turn: &mut Turn<'_>) -> Result<Value, ServiceError> {
@@ -34,6 +64,14 @@ pub(super) fn answer(state: &mut State, turn: &mut Turn<'_>) -> Result<Value, Se
         "UpdateSecretVersionStage" => update_secret_version_stage(state, turn),
         "TagResource" => tag_resource(state, turn),
         "UntagResource" => untag_resource(state, turn),
+        "UpdateSecret" => lifetime::update_secret(state, turn),
+        "DeleteSecret" => lifetime::delete_secret(state, turn),
+        "RestoreSecret" => lifetime::restore_secret(state, turn),
+        "ListSecrets" => listing::list_secrets(state, turn),
+        "ListSecretVersionIds" => listing::list_secret_version_ids(state, turn),
+        "RotateSecret" => own_rotation::rotate_secret(state, turn),
+        "CancelRotateSecret" => own_rotation::cancel_rotate_secret(state, turn),
+        "GetRandomPassword" => password::get_random_password(state, turn),
         _ => Err(turn.unknown_action()),
     }
 }
@@ -62,30 +100,51 @@ impl State {
     }
 }
 
-fn existing<'a>(state: &'a mut State, turn: &Turn<'_>) -> Result<(String, &'a mut Secret), ServiceError> {
+/// The secret that a call names, also while it waits for its deletion.
+fn existing_or_deleted<'a>(state: &'a mut State, turn: &Turn<'_>) -> Result<(String, &'a mut Secret), ServiceError> {
     let id = turn.text("SecretId")?;
     let missing = || refused("ResourceNotFoundException", "Secrets Manager can't find the specified secret.");
     let arn = state.secret_arn_of(turn.account, turn.region, &id).ok_or_else(missing)?;
     let secret = state.secrets.get_mut(&arn).ok_or_else(missing)?;
+    if secret.deletion.is_some_and(|deletion| deletion <= turn.now) {
+        return Err(missing());
+    }
+    Ok((arn, secret))
+}
+
+/// The secret that a call names, if it can be used.
+fn existing<'a>(state: &'a mut State, turn: &Turn<'_>) -> Result<(String, &'a mut Secret), ServiceError> {
+    let (arn, secret) = existing_or_deleted(state, turn)?;
+    if secret.deletion.is_some() {
+        return Err(refused(
+            "InvalidRequestException",
+            "You can't perform this operation on the secret because it was marked for deletion.",
+        ));
+    }
     Ok((arn, secret))
 }
 
 fn create_secret(state: &mut State, turn: &mut Turn<'_>) -> Result<Value, ServiceError> {
     let name = turn.text("Name")?;
     let arn = secret_arn(turn.account, turn.region, &name);
-    if state.secrets.contains_key(&arn) {
-        let message = format!("The operation failed because the secret {name} already exists.");
-        return Err(refused("ResourceExistsException", message));
+    let is_gone = |secret: &Secret| secret.deletion.is_some_and(|deletion| deletion <= turn.now);
+    match state.secrets.get(&arn) {
+        Some(secret) if secret.deletion.is_some() && !is_gone(secret) => {
+            let message =
+                "You can't create this secret because a secret with this name is already scheduled for deletion.";
+            return Err(refused("InvalidRequestException", message));
+        }
+        Some(secret) if !is_gone(secret) => {
+            let message = format!("The operation failed because the secret {name} already exists.");
+            return Err(refused("ResourceExistsException", message));
+        }
+        Some(_) | None => {}
     }
     let tags = turn.tags("Tags");
     check_tags(&tags)?;
-    let secret = Secret {
-        name: name.clone(),
-        region: turn.region.to_owned(),
-        kms_key_id: turn.optional_text("KmsKeyId"),
-        rotation_enabled: false,
-        contents: Replicated::new(turn.now, Contents { tags, ..Contents::default() }),
-    };
+    let mut secret = Secret::new(&name, turn.region, turn.now, Contents { tags, ..Contents::default() });
+    secret.kms_key_id = turn.optional_text("KmsKeyId");
+    secret.description = turn.optional_text("Description");
     state.secrets.insert(arn.clone(), secret);
     turn.effect(Effect::SecretCreated { secret_arn: arn.clone() });
     let mut answer = json!({ "ARN": arn, "Name": name });
@@ -126,6 +185,7 @@ pub(super) fn store(
     let moves = contents.attach(&labels, version_id)?;
     let collected = contents.collect(turn.now, false);
     secret.contents.set(turn.now, contents);
+    secret.changed = turn.now;
     let secret_arn = arn.to_owned();
     turn.effect(Effect::VersionStored { secret_arn, version_id: version_id.to_owned(), access_key_id });
     moves.into_iter().for_each(|moved| turn.effect(moved.effect(arn)));
@@ -136,7 +196,18 @@ pub(super) fn store(
 }
 
 fn put_secret_value(state: &mut State, turn: &mut Turn<'_>) -> Result<Value, ServiceError> {
-    let value = turn.text("SecretString")?;
+    let value = match (turn.optional_text("SecretString"), turn.member("SecretBinary")) {
+        (Some(value), None) => value,
+        (Some(_), Some(_)) => {
+            return Err(refused("InvalidParameterException", "You can't specify both SecretString and SecretBinary."));
+        }
+        (None, None) => {
+            return Err(refused("InvalidRequestException", "You must provide either SecretString or SecretBinary."));
+        }
+        (None, Some(_)) => {
+            return Err(turn.invalid("the local AWS keeps no SecretBinary; a rotation's values are texts"));
+        }
+    };
     if value.is_empty() || value.len() > MOST_BYTES {
         return Err(turn.invalid(format!("SecretString must be 1 to {MOST_BYTES} bytes long")));
     }
@@ -164,21 +235,46 @@ fn put_secret_value(state: &mut State, turn: &mut Turn<'_>) -> Result<Value, Ser
 
 fn describe_secret(state: &mut State, turn: &Turn<'_>) -> Result<Value, ServiceError> {
     let delay = state.visibility.secret;
-    let (arn, secret) = existing(state, turn)?;
+    let (arn, secret) = existing_or_deleted(state, turn)?;
     let seen = secret.contents.seen(turn.now, delay).cloned().unwrap_or_default();
-    let mut stages: BTreeMap<String, Vec<String>> = BTreeMap::new();
-    for (label, version_id) in &seen.labels {
-        stages.entry(version_id.clone()).or_default().push(label.clone());
-    }
-    let tags: Vec<Value> = seen.tags.iter().map(|(key, value)| json!({ "Key": key, "Value": value })).collect();
-    let mut answer = json!({ "ARN": arn, "Name": secret.name, "Tags": tags, "VersionIdsToStages": stages });
-    if let Some(kms_key_id) = &secret.kms_key_id {
-        answer["KmsKeyId"] = Value::from(kms_key_id.clone());
-    }
-    if secret.rotation_enabled {
-        answer["RotationEnabled"] = Value::from(true);
-    }
+    let mut answer = description(&arn, secret, &seen);
+    answer["VersionIdsToStages"] = stages(&seen);
     Ok(answer)
+}
+
+/// Each labelled version and its labels.
+fn stages(contents: &Contents) -> Value {
+    let mut stages: BTreeMap<&String, Vec<&String>> = BTreeMap::new();
+    for (label, version_id) in &contents.labels {
+        stages.entry(version_id).or_default().push(label);
+    }
+    json!(stages)
+}
+
+/// What DescribeSecret and ListSecrets both say of a secret; what does not apply is left out.
+fn description(arn: &str, secret: &Secret, seen: &Contents) -> Value {
+    let tags: Vec<Value> = seen.tags.iter().map(|(key, value)| json!({ "Key": key, "Value": value })).collect();
+    let mut answer = json!({
+        "ARN": arn,
+        "Name": secret.name,
+        "Tags": tags,
+        "CreatedDate": epoch_seconds(secret.created),
+        "LastChangedDate": epoch_seconds(secret.changed),
+    });
+    let optional = [
+        ("Description", secret.description.clone().map(Value::from)),
+        ("KmsKeyId", secret.kms_key_id.clone().map(Value::from)),
+        ("DeletedDate", secret.deletion.map(epoch_seconds)),
+        ("RotationEnabled", secret.rotation.enabled.then_some(Value::from(true))),
+        ("RotationLambdaARN", secret.rotation.lambda_arn.clone().map(Value::from)),
+        ("RotationRules", secret.rotation.rules.clone()),
+    ];
+    for (member, value) in optional {
+        if let Some(value) = value {
+            answer[member] = value;
+        }
+    }
+    answer
 }
 
 fn get_secret_value(state: &mut State, turn: &Turn<'_>) -> Result<Value, ServiceError> {

@@ -22,6 +22,7 @@ use super::state::SecretText;
 use super::states::ExecutionRecord;
 use super::visibility::{Replicated, Visibility};
 use super::{Caller, Cloud, Service};
+use crate::machine::Machine;
 
 /// An instance that is to be.
 #[derive(Clone, Debug)]
@@ -134,13 +135,7 @@ impl Cloud {
         let arn = secret_arn(&account, &region, name);
         let input = json!({ "Name": name, "SecretString": value });
         self.alter(Caller::Person, Service::SecretsManager, (&region, "SecretSetUp"), input, |state, turn| {
-            let secret = Secret {
-                name: name.to_owned(),
-                region: region.clone(),
-                kms_key_id: None,
-                rotation_enabled: false,
-                contents: Replicated::new(turn.now, Contents::default()),
-            };
+            let secret = Secret::new(name, &region, turn.now, Contents::default());
             state.secrets.insert(arn.clone(), secret);
             turn.effect(Effect::SecretCreated { secret_arn: arn.clone() });
             if let Some(value) = value {
@@ -218,15 +213,28 @@ impl Cloud {
         });
     }
 
+    /// Deploys the state machine. The caller keeps it: the machine calls this cloud, and would else keep it for ever.
+    pub fn deploy_state_machine(&self, machine: &Arc<Machine>) {
+        self.state().machine = Arc::downgrade(machine);
+    }
+
+    /// From now on whoever signs with a key that was never given out here is a person with all rights, as somebody at
+    /// this machine with the AWS CLI and any key pair is. At S3 and STS, an id that looks like a user's key is still
+    /// checked as one.
+    pub fn admit_people(&self) {
+        self.state().people_are_admitted = true;
+    }
+
     /// Step Functions' word about an execution; a status other than RUNNING ends it.
     pub fn set_execution_status(&self, execution_arn: &str, status: &str) {
         let (_, region) = self.home();
         let input = json!({ "executionArn": execution_arn, "status": status });
         self.alter(Caller::Aws, Service::States, (&region, "ExecutionStatusChange"), input, |state, turn| {
-            let fresh = || ExecutionRecord { status: String::new(), started: turn.now, stopped: None };
+            let fresh = || ExecutionRecord::running(turn.now, None);
             let record = state.executions.entry(execution_arn.to_owned()).or_insert_with(fresh);
             status.clone_into(&mut record.status);
-            record.stopped = (status != "RUNNING").then_some(turn.now);
+            // One that a person stopped has ended already, whatever its driver says later.
+            record.stopped = (status != "RUNNING").then(|| record.stopped.unwrap_or(turn.now));
             let effect =
                 Effect::ExecutionChanged { execution_arn: execution_arn.to_owned(), status: status.to_owned() };
             turn.effect(effect);

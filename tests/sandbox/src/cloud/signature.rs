@@ -27,20 +27,39 @@ pub(super) struct Scope {
 
 impl Scope {
     /// `AWS4-HMAC-SHA256 Credential=ID/DATE/REGION/SERVICE/aws4_request, SignedHeaders=…, Signature=…`
-    pub(super) fn of(request: &http::Request<Vec<u8>>) -> Option<Scope> {
-        let header = request.headers().get("authorization")?.to_str().ok()?;
+    pub(super) fn of(request: &http::Request<Vec<u8>>) -> Result<Scope, ServiceError> {
+        let header = request.headers().get("authorization").and_then(|header| header.to_str().ok());
+        let header = header.ok_or_else(|| {
+            ServiceError::new(403, "MissingAuthenticationToken", "Request is missing Authentication Token")
+        })?;
+        Scope::parse(header).unwrap_or_else(|| {
+            let message = format!(
+                "Authorization header is no AWS4-HMAC-SHA256 one with Credential, SignedHeaders and Signature: {}",
+                header.split(' ').next().unwrap_or_default()
+            );
+            Err(ServiceError::new(403, "IncompleteSignature", message))
+        })
+    }
+
+    fn parse(header: &str) -> Option<Result<Scope, ServiceError>> {
         let fields = header.strip_prefix("AWS4-HMAC-SHA256 ")?;
         let field = |name: &str| fields.split(',').find_map(|field| field.trim().strip_prefix(name)?.strip_prefix('='));
         let mut credential = field("Credential")?.split('/');
         let access_key_id = credential.next()?.to_owned();
         let (_date, region, service) = (credential.next()?, credential.next()?, credential.next()?);
-        Some(Scope {
+        let (signed_headers, signature) = (field("SignedHeaders")?, field("Signature")?);
+        let Some(service) = Service::by_name(service) else {
+            let served = Service::ALL.map(Service::name).join(", ");
+            let message = format!("the local AWS has no service `{service}`; it serves {served}");
+            return Some(Err(ServiceError::new(400, "UnknownOperationException", message)));
+        };
+        Some(Ok(Scope {
             access_key_id,
             region: region.to_owned(),
-            service: Service::by_name(service)?,
-            signed_headers: field("SignedHeaders")?.split(';').map(str::to_owned).collect(),
-            signature: field("Signature")?.to_owned(),
-        })
+            service,
+            signed_headers: signed_headers.split(';').map(str::to_owned).collect(),
+            signature: signature.to_owned(),
+        }))
     }
 }
 

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::sync::Weak;
 
 use serde_json::Value;
 
@@ -10,6 +11,7 @@ use super::ec2::Instance;
 use super::event::Event;
 use super::faults::Faults;
 use super::iam::{AccessKey, User};
+use super::logs::LogGroups;
 use super::random::Identifiers;
 use super::request::Turn;
 use super::s3::Buckets;
@@ -18,7 +20,8 @@ use super::sns::Topics;
 use super::ssm::{Command, Document};
 use super::states::Executions;
 use super::visibility::Visibility;
-use super::{Service, ServiceError, ec2, iam, s3, secretsmanager, sns, ssm, states, sts};
+use super::{Service, ServiceError, ec2, iam, logs, s3, secretsmanager, sns, ssm, states, sts};
+use crate::machine::Machine;
 
 /// A value that must never be printed.
 #[derive(Clone, PartialEq, Eq)]
@@ -56,9 +59,14 @@ pub(super) struct State {
     pub(super) documents: BTreeMap<Place, Document>,
     pub(super) commands: Vec<Command>,
     pub(super) executions: Executions,
+    /// Who does what executions ask for; the world keeps it, since it calls this cloud in turn.
+    pub(super) machine: Weak<Machine>,
     pub(super) topics: Topics,
     pub(super) buckets: Buckets,
+    pub(super) log_groups: LogGroups,
     pub(super) sessions: BTreeMap<String, Session>,
+    /// Whether a key that nobody here gave out is a person's: see [`super::Cloud::admit_people`].
+    pub(super) people_are_admitted: bool,
     pub(super) denials: Vec<(String, String)>,
     pub(super) faults: Faults,
     pub(super) visibility: Visibility,
@@ -83,9 +91,12 @@ impl State {
             documents: BTreeMap::new(),
             commands: Vec::new(),
             executions: Executions::new(),
+            machine: Weak::new(),
             topics: Topics::default(),
             buckets: Buckets::default(),
+            log_groups: LogGroups::default(),
             sessions: BTreeMap::new(),
+            people_are_admitted: false,
             denials: Vec::new(),
             faults: Faults::default(),
             visibility: Visibility::immediate(),
@@ -108,6 +119,7 @@ impl State {
             Service::States => states::answer(self, turn),
             Service::Sns => sns::answer(self, turn),
             Service::S3 => s3::answer(self, turn),
+            Service::Logs => logs::answer(self, turn),
         }
     }
 }

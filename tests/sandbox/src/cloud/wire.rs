@@ -81,14 +81,19 @@ pub(super) enum Spelling {
     Query,
     /// `<tagSet><item>…</item></tagSet>`
     Ec2,
+    /// `<Contents>…</Contents><Contents>…</Contents>`
+    Flat,
 }
 
 impl Spelling {
     fn name(self, member: &str) -> String {
         match (self, member) {
-            (Spelling::Query, _) => member.to_owned(),
+            (Spelling::Query | Spelling::Flat, _) => member.to_owned(),
             (Spelling::Ec2, "Reservations") => "reservationSet".to_owned(),
-            (Spelling::Ec2, "Instances") => "instancesSet".to_owned(),
+            (Spelling::Ec2, "Instances" | "StartingInstances" | "StoppingInstances" | "TerminatingInstances") => {
+                "instancesSet".to_owned()
+            }
+            (Spelling::Ec2, "InstanceStatuses") => "instanceStatusSet".to_owned(),
             (Spelling::Ec2, "Tags") => "tagSet".to_owned(),
             (Spelling::Ec2, "BlockDeviceMappings") => "blockDeviceMapping".to_owned(),
             (Spelling::Ec2, other) => lower_first(other),
@@ -97,7 +102,7 @@ impl Spelling {
 
     fn item(self) -> &'static str {
         match self {
-            Spelling::Query => "member",
+            Spelling::Query | Spelling::Flat => "member",
             Spelling::Ec2 => "item",
         }
     }
@@ -120,6 +125,14 @@ pub(super) fn xml_members(value: &Value, spelling: Spelling) -> String {
 }
 
 fn member(name: &str, value: &Value, spelling: Spelling) -> String {
+    // A map is a list of entries; SNS alone has one here.
+    if let (Spelling::Query, "Attributes", Value::Array(entries)) = (spelling, name, value) {
+        let entries: String = entries.iter().map(|entry| element("entry", entry, spelling)).collect();
+        return format!("<Attributes>{entries}</Attributes>");
+    }
+    if let (Spelling::Flat, Value::Array(items)) = (spelling, value) {
+        return items.iter().map(|item| element(name, item, spelling)).collect();
+    }
     // An instance's state is the one structure whose EC2 name is not its member's.
     let name = match (spelling, name, value.is_object()) {
         (Spelling::Ec2, "State", true) => "instanceState".to_owned(),

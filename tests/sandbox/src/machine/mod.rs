@@ -7,12 +7,12 @@
 //! Read in this order: [`definition`], [`validate`], [`path`], [`intrinsic`], [`template`], [`choice`], [`retry`],
 //! [`interpret`], [`map`], [`run`], [`history`]; [`substitute`] says how a definition gets its ARNs and settings.
 
-use std::collections::BTreeMap;
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use jiff::Timestamp;
 use serde_json::Value;
 
 use crate::clock::Clock;
@@ -81,18 +81,34 @@ pub type Observer = Arc<dyn Fn(&HistoryEvent) + Send + Sync>;
 /// A state machine that can be started.
 pub struct Machine {
     arn: String,
+    text: String,
     definition: Definition,
     clock: Clock,
+    created: Timestamp,
     tasks: Arc<dyn Tasks>,
     on_event: Option<Observer>,
-    executions: Mutex<BTreeMap<String, Arc<Run>>>,
+    runs: Mutex<Vec<Arc<Run>>>,
+}
+
+/// An execution that has a record and waits to be driven.
+pub struct Begun {
+    run: Arc<Run>,
+    input: Value,
 }
 
 impl Machine {
     /// A machine in the account and region of AWS's own examples; see [`Machine::with_arn`].
     pub fn new(definition: Definition, clock: Clock, tasks: Arc<dyn Tasks>) -> Machine {
         let arn = "arn:aws:states:us-east-1:123456789012:stateMachine:rotation".to_owned();
-        Machine { arn, definition, clock, tasks, on_event: None, executions: Mutex::default() }
+        let created = clock.now();
+        let (text, runs) = (String::new(), Mutex::default());
+        Machine { arn, text, definition, clock, created, tasks, on_event: None, runs }
+    }
+
+    /// The same machine with the text of its definition, which DescribeStateMachine shows.
+    #[must_use]
+    pub fn with_text(self, text: String) -> Machine {
+        Machine { text, ..self }
     }
 
     /// The same machine by another ARN (`arn:aws:states:<region>:<account>:stateMachine:<name>`).
@@ -112,25 +128,23 @@ impl Machine {
         &self.arn
     }
 
+    /// The text of its definition.
+    pub fn text(&self) -> &str {
+        &self.text
+    }
+
+    /// When it was made.
+    pub fn created(&self) -> Timestamp {
+        self.created
+    }
+
     /// Starts an execution and drives it to its end. The record can be read meanwhile with [`Machine::execution`].
     pub async fn start(&self, name: &str, input: Value) -> Result<Execution, StartError> {
-        let run = self.begin(name, input.clone())?;
-        Ok(interpret::execute(&self.definition, run, Arc::clone(&self.tasks), input).await)
+        Ok(self.drive(self.begin(name, input)?).await)
     }
 
-    /// StopExecution: the record says ABORTED at once. A function that runs is not stopped by it, as in AWS (FACTS E).
-    /// Whether there was a running execution of that name.
-    pub fn stop(&self, name: &str, error: &str, cause: &str) -> bool {
-        let run = self.executions().get(name).cloned();
-        run.is_some_and(|run| run.abort(error, cause))
-    }
-
-    /// DescribeExecution and GetExecutionHistory: the record as it stands now.
-    pub fn execution(&self, name: &str) -> Option<Execution> {
-        self.executions().get(name).map(|run| run.record())
-    }
-
-    fn begin(&self, name: &str, input: Value) -> Result<Arc<Run>, StartError> {
+    /// StartExecution: the execution has a record from now on; [`Machine::drive`] does its work.
+    pub fn begin(&self, name: &str, input: Value) -> Result<Begun, StartError> {
         if !is_execution_name(name) {
             return Err(StartError::InvalidName(name.to_owned()));
         }
@@ -138,18 +152,44 @@ impl Machine {
         if size > PAYLOAD_LIMIT {
             return Err(StartError::InvalidExecutionInput(size));
         }
-        let mut executions = self.executions();
-        if executions.contains_key(name) {
+        let mut runs = self.runs();
+        if runs.iter().any(|run| run.name() == name) {
             return Err(StartError::ExecutionAlreadyExists(name.to_owned()));
         }
         let limit = self.definition.timeout_seconds.map(Duration::from_secs);
-        let run = Arc::new(Run::new(&self.arn, name, input, self.clock.clone(), limit, self.on_event.clone()));
-        executions.insert(name.to_owned(), Arc::clone(&run));
-        Ok(run)
+        let run = Arc::new(Run::new(&self.arn, name, input.clone(), self.clock.clone(), limit, self.on_event.clone()));
+        runs.push(Arc::clone(&run));
+        Ok(Begun { run, input })
     }
 
-    fn executions(&self) -> MutexGuard<'_, BTreeMap<String, Arc<Run>>> {
-        self.executions.lock().unwrap_or_else(PoisonError::into_inner)
+    /// Drives an execution to its end and gives its record.
+    pub async fn drive(&self, begun: Begun) -> Execution {
+        interpret::execute(&self.definition, begun.run, Arc::clone(&self.tasks), begun.input).await
+    }
+
+    /// StopExecution: the record says ABORTED at once. A function that runs is not stopped by it, as in AWS (FACTS E).
+    /// Whether there was a running execution of that name.
+    pub fn stop(&self, name: &str, error: &str, cause: &str) -> bool {
+        let run = self.run(name);
+        run.is_some_and(|run| run.abort(error, cause))
+    }
+
+    /// DescribeExecution and GetExecutionHistory: the record as it stands now.
+    pub fn execution(&self, name: &str) -> Option<Execution> {
+        self.run(name).map(|run| run.record())
+    }
+
+    /// Every execution as it stands now, in the order of their starts.
+    pub fn executions(&self) -> Vec<Execution> {
+        self.runs().iter().map(|run| run.record()).collect()
+    }
+
+    fn run(&self, name: &str) -> Option<Arc<Run>> {
+        self.runs().iter().find(|run| run.name() == name).cloned()
+    }
+
+    fn runs(&self) -> MutexGuard<'_, Vec<Arc<Run>>> {
+        self.runs.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

@@ -25,6 +25,14 @@ use super::{FunctionConfig, Log, LogLine, LogStream, locked};
 /// The largest reply that Lambda takes.
 const RESPONSE_LIMIT: usize = 6_291_556;
 
+/// Every function writes to one stream; in AWS each environment has its own.
+pub const LOG_STREAM: &str = "sandbox";
+
+/// The group that a function's lines go to.
+pub fn log_group(function: &str) -> String {
+    format!("/aws/lambda/{function}")
+}
+
 /// How an invocation ended.
 pub(super) enum Ending {
     /// The function's reply.
@@ -160,8 +168,8 @@ fn own_environment<'a>(name: &'a str, region: &'a str, binary: &'a Path) -> [(&'
         ("AWS_LAMBDA_FUNCTION_VERSION", "$LATEST".to_owned()),
         ("AWS_LAMBDA_FUNCTION_MEMORY_SIZE", "128".to_owned()),
         ("AWS_LAMBDA_INITIALIZATION_TYPE", "on-demand".to_owned()),
-        ("AWS_LAMBDA_LOG_GROUP_NAME", format!("/aws/lambda/{name}")),
-        ("AWS_LAMBDA_LOG_STREAM_NAME", "sandbox".to_owned()),
+        ("AWS_LAMBDA_LOG_GROUP_NAME", log_group(name)),
+        ("AWS_LAMBDA_LOG_STREAM_NAME", LOG_STREAM.to_owned()),
         ("AWS_REGION", region.to_owned()),
         ("LAMBDA_TASK_ROOT", folder),
         ("_HANDLER", "bootstrap".to_owned()),
@@ -201,7 +209,7 @@ fn read(pipe: impl AsyncRead + Unpin + Send + 'static, function: &str, stream: L
         let mut line = Vec::new();
         while matches!(pipe.read_until(b'\n', &mut line).await, Ok(length) if length > 0) {
             let text = String::from_utf8_lossy(&line).trim_end_matches(['\r', '\n']).to_owned();
-            locked(&log).push(LogLine { function: function.clone(), stream, text });
+            log.write(LogLine { function: function.clone(), stream, text });
             line.clear();
         }
     })

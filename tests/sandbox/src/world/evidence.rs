@@ -8,7 +8,7 @@ impl World {
     pub fn texts(&self) -> Vec<(String, String)> {
         let mut texts = Vec::new();
         texts.extend(self.lambda.logs().into_iter().map(|line| (format!("log of {}", line.function), line.text)));
-        for execution in &self.executions {
+        for execution in &self.executions() {
             texts.push((execution.name.clone(), serde_json::to_string(&execution.events).unwrap_or_default()));
             texts.push((execution.name.clone(), format!("{execution:?}")));
         }

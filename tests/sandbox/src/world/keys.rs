@@ -1,7 +1,6 @@
 //! The keys and the secret at the start of a world.
 
 use std::path::PathBuf;
-use std::sync::atomic::{AtomicU32, Ordering};
 
 use super::*;
 

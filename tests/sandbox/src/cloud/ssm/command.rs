@@ -79,8 +79,8 @@ pub(super) fn send_command(state: &mut State, turn: &mut Turn<'_>) -> Result<Val
         execution_timeout,
         instance_ids: turn.texts("InstanceIds"),
         targets: turn.member("Targets").cloned().unwrap_or_else(|| json!([])),
-        max_concurrency: bound(turn, "MaxConcurrency", "50")?,
-        max_errors: bound(turn, "MaxErrors", "0")?,
+        max_concurrency: bound(turn, "MaxConcurrency", "50", 1)?,
+        max_errors: bound(turn, "MaxErrors", "0", 0)?,
         cloud_watch: turn
             .member("CloudWatchOutputConfig")
             .cloned()
@@ -95,11 +95,12 @@ pub(super) fn send_command(state: &mut State, turn: &mut Turn<'_>) -> Result<Val
     Ok(answer)
 }
 
-/// A number or a percentage, as MaxConcurrency and MaxErrors take it.
-fn bound(turn: &Turn<'_>, name: &str, default: &str) -> Result<String, ServiceError> {
+/// A number or a percentage, as MaxConcurrency takes it; MaxErrors may be 0 as well. Neither is written with a 0 before it.
+fn bound(turn: &Turn<'_>, name: &str, default: &str, least: u32) -> Result<String, ServiceError> {
     let text = turn.optional_text(name).unwrap_or_else(|| default.to_owned());
-    let digits = text.strip_suffix('%').unwrap_or(&text);
-    if digits.is_empty() || digits.len() > 7 || !digits.bytes().all(|byte| byte.is_ascii_digit()) {
+    let (digits, most) = text.strip_suffix('%').map_or((text.as_str(), 9_999_999), |digits| (digits, 100));
+    let number = digits.parse::<u32>().ok().filter(|number| number.to_string() == digits);
+    if !number.is_some_and(|number| (least..=most).contains(&number)) {
         return Err(turn.invalid(format!("Value '{text}' at '{name}' is neither a number nor a percentage")));
     }
     Ok(text)
@@ -187,7 +188,7 @@ impl Command {
         tally
     }
 
-    /// The parent's status is Success although invocations were never delivered (FACTS C).
+    /// What the command as a whole is called; it proves nothing about any host (FACTS C).
     fn status(&self) -> (&'static str, &'static str) {
         let tally = self.tally();
         let all = self.invocations.len();
@@ -205,7 +206,8 @@ impl Command {
             _ if self.is_cancelled && tally.cancelled > 0 => ("Cancelled", "Cancelled"),
             _ if self.has_too_many_errors() => ("Failed", "Failed"),
             _ if tally.undelivered == all => ("TimedOut", "Delivery Timed Out"),
-            _ if tally.errors > 0 => ("Failed", "Incomplete"),
+            // What was not delivered counts against no MaxErrors, and is no success either.
+            _ if tally.errors + tally.undelivered > 0 => ("Failed", "Incomplete"),
             _ => ("Success", "Success"),
         }
     }
@@ -213,6 +215,18 @@ impl Command {
     pub(super) fn expires_after(&self) -> Timestamp {
         let total = Duration::from_secs(self.timeout_seconds) + self.execution_timeout;
         self.requested.saturating_add(total).unwrap_or(self.requested)
+    }
+
+    pub(super) fn has_step(&self, name: &str) -> bool {
+        self.content["mainSteps"].as_array().into_iter().flatten().any(|step| step["name"] == name)
+    }
+
+    /// Where CloudWatchOutputConfig sends the output; SSM names the group after the document if nobody else does.
+    pub(super) fn log_group(&self) -> Option<String> {
+        let is_enabled = self.cloud_watch["CloudWatchOutputEnabled"] == true;
+        let named = self.cloud_watch["CloudWatchLogGroupName"].as_str().filter(|name| !name.is_empty());
+        let group = || named.map_or_else(|| format!("/aws/ssm/{}", self.document_name), str::to_owned);
+        is_enabled.then(group)
     }
 
     pub(super) fn description(&self) -> Value {

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use jiff::Timestamp;
 use serde_json::{Value, json};
 
 use super::super::event::Effect;
@@ -13,6 +14,7 @@ use super::super::{Caller, Cloud, Service};
 use super::command::Command;
 use super::invocation::{Invocation, InvocationStatus, InvocationUpdate};
 use super::node::is_online;
+use crate::clock::Running;
 
 /// Between two rounds of the ramp: an agent acknowledges within about this time.
 const ROUND: Duration = Duration::from_secs(1);
@@ -38,6 +40,8 @@ pub struct Delivery {
     pub parameters: BTreeMap<String, String>,
     /// The command's TimeoutSeconds: not begun by then, never run.
     pub timeout_seconds: u64,
+    /// Time may pass as long as the host works on this.
+    pub running: Arc<Running>,
 }
 
 pub(super) fn ended(command_id: &str, invocation: &Invocation) -> Effect {
@@ -53,7 +57,11 @@ pub(super) fn ended(command_id: &str, invocation: &Invocation) -> Effect {
 pub(in super::super) fn start(cloud: &Arc<Cloud>, command_id: String) {
     let Some((delivery, execution)) = timeouts(cloud, &command_id) else { return };
     let (ramp_cloud, ramp_id) = (cloud.clone(), command_id.clone());
-    cloud.clock().spawn(async move { ramp(&ramp_cloud, &ramp_id).await });
+    let running = cloud.clock().running();
+    cloud.clock().spawn(async move {
+        ramp(&ramp_cloud, &ramp_id).await;
+        drop(running);
+    });
     let cloud = cloud.clone();
     let clock = cloud.clock().clone();
     clock.spawn(async move {
@@ -169,9 +177,11 @@ pub(in super::super) fn deliver_waiting(cloud: &Arc<Cloud>, instance_id: &str) {
     for command_id in waiting {
         let (cloud, instance_id) = (cloud.clone(), instance_id.to_owned());
         let clock = cloud.clock().clone();
+        let running = clock.running();
         clock.spawn(async move {
             cloud.clock().sleep(ROUND).await;
             deliver(&cloud, &command_id, &instance_id);
+            drop(running);
         });
     }
 }
@@ -180,8 +190,9 @@ pub(in super::super) fn deliver_waiting(cloud: &Arc<Cloud>, instance_id: &str) {
 fn deliver(cloud: &Cloud, command_id: &str, instance_id: &str) {
     let Some(region) = region_to_deliver_in(cloud, command_id, instance_id) else { return };
     let input = json!({ "CommandId": command_id, "InstanceId": instance_id });
+    let running = Arc::new(cloud.clock().running());
     let delivery = cloud.alter(Caller::Aws, Service::Ssm, (&region, "InvocationDelivered"), input, |state, turn| {
-        take_for_delivery(state, turn, command_id, instance_id)
+        take_for_delivery(state, turn, (command_id, instance_id), &running)
     });
     if let (Some(delivery), Some(sink)) = (delivery, cloud.sink()) {
         sink(delivery);
@@ -199,7 +210,12 @@ fn region_to_deliver_in(cloud: &Cloud, command_id: &str, instance_id: &str) -> O
     is_online(&state, instance_id).then(|| command.region.clone())
 }
 
-fn take_for_delivery(state: &mut State, turn: &mut Turn<'_>, command_id: &str, instance_id: &str) -> Option<Delivery> {
+fn take_for_delivery(
+    state: &mut State,
+    turn: &mut Turn<'_>,
+    (command_id, instance_id): (&str, &str),
+    running: &Arc<Running>,
+) -> Option<Delivery> {
     let online = is_online(state, instance_id);
     let command = find_mut(state, command_id)?;
     let invocation = command.invocations.iter_mut().find(|invocation| invocation.instance_id == instance_id)?;
@@ -207,6 +223,7 @@ fn take_for_delivery(state: &mut State, turn: &mut Turn<'_>, command_id: &str, i
         return None;
     }
     invocation.delivered = true;
+    invocation.begun = Some(turn.now);
     invocation.become_status(InvocationStatus::InProgress, "In Progress");
     turn.effect(Effect::InvocationDelivered { command_id: command_id.to_owned(), instance_id: instance_id.to_owned() });
     Some(Delivery {
@@ -219,6 +236,7 @@ fn take_for_delivery(state: &mut State, turn: &mut Turn<'_>, command_id: &str, i
         document: command.content.clone(),
         parameters: command.parameters.clone(),
         timeout_seconds: command.timeout_seconds,
+        running: Arc::clone(running),
     })
 }
 
@@ -264,12 +282,33 @@ pub(in super::super) fn record_output(cloud: &Cloud, command_id: &str, instance_
         let invocation = command.invocations.iter_mut().find(|invocation| invocation.instance_id == instance_id);
         let Some(invocation) = invocation.filter(|invocation| !invocation.status.is_terminal()) else { return };
         invocation.plugins = update.plugins;
+        if update.status.is_terminal() {
+            invocation.ended = Some(turn.now);
+        }
         let is_cancelling = invocation.status == InvocationStatus::Cancelling;
         if update.status.is_terminal() || !is_cancelling {
             invocation.become_status(update.status, &update.status_details);
         }
         if update.status.is_terminal() {
             turn.effect(ended(command_id, invocation));
+            write_output(state, turn.now, command_id, instance_id);
         }
     });
+}
+
+/// What a document's steps wrote goes to CloudWatch Logs as well, where the command asks for it.
+fn write_output(state: &mut State, now: Timestamp, command_id: &str, instance_id: &str) {
+    let Some(command) = find(state, command_id) else { return };
+    let Some(group) = command.log_group() else { return };
+    let place = (command.account.clone(), command.region.clone());
+    let invocation = command.invocations.iter().find(|invocation| invocation.instance_id == instance_id);
+    let plugins = invocation.map(|invocation| invocation.plugins.clone()).unwrap_or_default();
+    for plugin in plugins {
+        for (name, text) in [("stdout", &plugin.standard_output), ("stderr", &plugin.standard_error)] {
+            let stream = format!("{command_id}/{instance_id}/{}/{name}", plugin.name);
+            for line in text.lines() {
+                state.log_groups.put((&place.0, &place.1, &group), &stream, now, line);
+            }
+        }
+    }
 }

@@ -18,20 +18,36 @@ const MOST_BYTES: usize = 65_536;
 /// A document: version n is `versions[n - 1]`.
 #[derive(Clone, Debug)]
 pub(in super::super) struct Document {
-    versions: Vec<Value>,
+    versions: Vec<Content>,
     default_version: usize,
     created: Timestamp,
+}
+
+/// What a version says, and the text that it came as: whoever reads it back gets that.
+#[derive(Clone, Debug)]
+struct Content {
+    text: String,
+    value: Value,
 }
 
 impl Document {
     /// The number and content that a DocumentVersion names: a number, `$DEFAULT` (also when absent) or `$LATEST`.
     pub(super) fn version(&self, named: Option<&str>) -> Option<(usize, &Value)> {
+        let number = self.number(named)?;
+        Some((number, &self.versions.get(number.checked_sub(1)?)?.value))
+    }
+
+    fn number(&self, named: Option<&str>) -> Option<usize> {
         let number = match named {
             None | Some("$DEFAULT") => self.default_version,
             Some("$LATEST") => self.versions.len(),
             Some(number) => number.parse().ok()?,
         };
-        Some((number, self.versions.get(number.checked_sub(1)?)?))
+        Some(number)
+    }
+
+    fn text(&self, number: usize) -> &str {
+        number.checked_sub(1).and_then(|index| self.versions.get(index)).map_or("", |content| &content.text)
     }
 }
 
@@ -73,7 +89,7 @@ pub(super) fn create_document(state: &mut State, turn: &mut Turn<'_>) -> Result<
     if state.documents.contains_key(&place(turn, &name)) {
         return Err(refused("DocumentAlreadyExists", "The specified document already exists."));
     }
-    add_version(state, turn, (turn.account, turn.region), &name, content);
+    add_content(state, turn, (turn.account, turn.region), &name, Content { text, value: content });
     Ok(json!({ "DocumentDescription": description(existing(state, turn, &name)?, turn, &name, None)? }))
 }
 
@@ -84,6 +100,16 @@ pub(in super::super) fn add_version(
     (account, region): (&str, &str),
     name: &str,
     content: Value,
+) -> String {
+    add_content(state, turn, (account, region), name, Content { text: content.to_string(), value: content })
+}
+
+fn add_content(
+    state: &mut State,
+    turn: &mut Turn<'_>,
+    (account, region): (&str, &str),
+    name: &str,
+    content: Content,
 ) -> String {
     let fresh = || Document { versions: Vec::new(), default_version: 1, created: turn.now };
     let place = (account.to_owned(), region.to_owned(), name.to_owned());
@@ -130,12 +156,12 @@ fn description(document: &Document, turn: &Turn<'_>, name: &str, version: Option
 pub(super) fn get_document(state: &State, turn: &Turn<'_>) -> Result<Value, ServiceError> {
     let name = turn.text("Name")?;
     let document = existing(state, turn, &name)?;
-    let (number, content) = existing_version(document, &name, turn.optional_text("DocumentVersion").as_deref())?;
+    let (number, _) = existing_version(document, &name, turn.optional_text("DocumentVersion").as_deref())?;
     Ok(json!({
         "Name": name,
         "DocumentVersion": number.to_string(),
         "Status": "Active",
-        "Content": content.to_string(),
+        "Content": document.text(number),
         "DocumentType": "Command",
         "DocumentFormat": "JSON",
     }))

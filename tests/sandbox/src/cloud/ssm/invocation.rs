@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use jiff::Timestamp;
 use serde_json::{Value, json};
 
 /// ListCommandInvocations keeps so many characters of each plugin's stdout and stderr together (FACTS C).
@@ -119,6 +120,10 @@ pub(in super::super) struct Invocation {
     pub(super) offered: bool,
     /// It reached the node, which may have told nothing since.
     pub(in super::super) delivered: bool,
+    /// When it reached the node.
+    pub(super) begun: Option<Timestamp>,
+    /// When the node said that it had ended.
+    pub(super) ended: Option<Timestamp>,
 }
 
 impl Invocation {
@@ -130,6 +135,8 @@ impl Invocation {
             plugins: Vec::new(),
             offered: false,
             delivered: false,
+            begun: None,
+            ended: None,
         }
     }
 

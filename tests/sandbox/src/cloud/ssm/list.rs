@@ -92,3 +92,46 @@ pub(super) fn list_command_invocations(state: &State, turn: &Turn<'_>) -> Result
     }
     Ok(answer)
 }
+
+/// One invocation with its whole output. A document of several steps has no output as a whole: without PluginName only the
+/// status is told.
+pub(super) fn get_command_invocation(state: &State, turn: &Turn<'_>) -> Result<Value, ServiceError> {
+    let (command_id, instance_id) = (turn.text("CommandId")?, turn.text("InstanceId")?);
+    let missing = || refused("InvocationDoesNotExist", "");
+    let command = shown(state, turn, state.visibility.invocations)
+        .into_iter()
+        .find(|command| command.command_id == command_id)
+        .ok_or_else(missing)?;
+    let invocation =
+        command.invocations.iter().find(|invocation| invocation.instance_id == instance_id).ok_or_else(missing)?;
+    let step = match (turn.optional_text("PluginName"), invocation.plugins.as_slice()) {
+        (Some(name), _) if !command.has_step(&name) => {
+            return Err(refused("InvalidPluginName", format!("The document has no step {name}.")));
+        }
+        (Some(name), plugins) => plugins.iter().find(|plugin| plugin.name == name),
+        (None, [only]) => Some(only),
+        (None, _) => None,
+    };
+    let mut answer = command.invocation_description(invocation, false);
+    let seconds = |from: jiff::Timestamp, to: jiff::Timestamp| to.duration_since(from).as_secs_f64();
+    let elapsed = invocation.begun.zip(invocation.ended).map(|(begun, ended)| format!("PT{}S", seconds(begun, ended)));
+    let time = |time: Option<jiff::Timestamp>| time.map(|time| time.to_string()).unwrap_or_default();
+    let texts = [
+        ("PluginName", step.map(|step| step.name.clone()).unwrap_or_default()),
+        ("ExecutionStartDateTime", time(invocation.begun)),
+        ("ExecutionElapsedTime", elapsed.unwrap_or_default()),
+        ("ExecutionEndDateTime", time(invocation.ended)),
+        ("StandardOutputContent", step.map(|step| step.standard_output.clone()).unwrap_or_default()),
+        ("StandardOutputUrl", String::new()),
+        ("StandardErrorContent", step.map(|step| step.standard_error.clone()).unwrap_or_default()),
+        ("StandardErrorUrl", String::new()),
+    ];
+    for (member, text) in texts {
+        answer[member] = Value::from(text);
+    }
+    answer["ResponseCode"] = Value::from(step.map_or(-1, |step| step.response_code));
+    if let Some(members) = answer.as_object_mut() {
+        members.remove("RequestedDateTime");
+    }
+    Ok(answer)
+}

@@ -28,6 +28,7 @@ pub(super) fn answer(state: &mut State, turn: &mut Turn<'_>) -> Result<Value, Se
         "CancelCommand" => command::cancel_command(state, turn),
         "ListCommands" => list::list_commands(state, turn),
         "ListCommandInvocations" => list::list_command_invocations(state, turn),
+        "GetCommandInvocation" => list::get_command_invocation(state, turn),
         "DescribeInstanceInformation" => node::describe_instance_information(state, turn),
         "CreateDocument" => document::create_document(state, turn),
         "DescribeDocument" => document::describe_document(state, turn),

@@ -4,6 +4,7 @@
 mod ec2;
 mod faults;
 mod iam;
+mod limits;
 mod secretsmanager;
 mod serve;
 mod signed;

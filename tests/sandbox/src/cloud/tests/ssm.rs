@@ -246,7 +246,7 @@ async fn a_command_whose_reply_was_lost_is_found_by_its_document_time_and_commen
 }
 
 #[tokio::test]
-async fn an_offline_node_times_out_and_the_parent_still_says_success() {
+async fn an_offline_node_times_out_and_the_parent_counts_it_neither_as_error_nor_as_success() {
     let (cloud, client, deliveries) = fleet(3, succeeds);
     cloud.set_agent_online(&host(1), false);
     let id = send(by_tag(&client).timeout_seconds(60)).await;
@@ -262,7 +262,7 @@ async fn an_offline_node_times_out_and_the_parent_still_says_success() {
     let command = client.list_commands().command_id(&id).send().await.unwrap().commands.unwrap().remove(0);
     assert_eq!(
         (command.status(), command.delivery_timed_out_count, command.error_count),
-        (Some(&CommandStatus::Success), 1, 0)
+        (Some(&CommandStatus::Failed), 1, 0)
     );
     assert_eq!(deliveries.lock().unwrap().len(), 2);
 }

@@ -1,0 +1,57 @@
+//! `sandbox rotate`: one rotation on a fleet described in a file, with everything real but AWS, then the file's story.
+
+use std::path::PathBuf;
+
+use sandbox::fleet_file::{Chapter, FleetFile};
+use sandbox::machine::ExecutionStatus;
+use sandbox::settings_file::read_json;
+use sandbox::show;
+use sandbox::world::{World, WorldError};
+use serde_json::{Value, json};
+
+/// What is rotated.
+#[derive(clap::Args)]
+pub struct Arguments {
+    /// The fleet: hosts, SQL Server instances, faults. See tests/sandbox/examples.
+    #[arg(long)]
+    fleet: PathBuf,
+    /// The rotation's settings, as statemachine/settings.schema.json has them.
+    #[arg(long)]
+    settings: PathBuf,
+    /// The first execution's input, such as {"mode": "plan"}; the fleet file's own where it is left out.
+    #[arg(long)]
+    input: Option<String>,
+}
+
+/// Whether every run succeeded, every guarantee held and no backup failed.
+pub async fn run(arguments: &Arguments) -> Result<bool, WorldError> {
+    let file = FleetFile::read(&arguments.fleet)?;
+    let settings = read_json(&arguments.settings)?;
+    // What is no JSON goes in as a text: the state machine says itself what is wrong with it.
+    let given = arguments.input.as_ref().map(|text| serde_json::from_str(text).unwrap_or_else(|_| json!(text)));
+    let input: Value = given.unwrap_or_else(|| file.input.clone());
+    let mut world = World::new(&file, settings, show::states()).await?;
+    show::watch(&world);
+    let mut all_succeeded = execute(&mut world, input).await;
+    for chapter in &file.story {
+        // A story goes on from what the run before it has done.
+        all_succeeded = all_succeeded && tell(&mut world, chapter).await;
+    }
+    show::fleet(&world);
+    world.shut_down().await;
+    Ok(all_succeeded && world.auditor.findings().is_empty() && world.failed_backups().is_empty())
+}
+
+async fn execute(world: &mut World, input: Value) -> bool {
+    let execution = world.run(input).await;
+    show::ending(&execution);
+    execution.status == ExecutionStatus::Succeeded
+}
+
+async fn tell(world: &mut World, chapter: &Chapter) -> bool {
+    show::chapter(&chapter.say);
+    world.pass_days(chapter.days).await;
+    chapter.reachable.iter().for_each(|host| world.cloud.set_agent_online(host, true));
+    chapter.start.iter().for_each(|host| world.cloud.start_instance(host));
+    execute(world, chapter.run.clone()).await
+}

@@ -1,0 +1,51 @@
+//! `sandbox serve`: a fleet's AWS on loopback, for the AWS CLI and any other tool, until it is interrupted.
+
+use std::path::PathBuf;
+
+use sandbox::fleet_file::FleetFile;
+use sandbox::serve::Running;
+use sandbox::settings_file::read_json;
+use sandbox::show;
+use sandbox::world::{World, WorldError};
+use tokio::signal::unix::{SignalKind, signal};
+
+/// What is served, and where.
+#[derive(clap::Args)]
+pub struct Arguments {
+    /// The fleet: hosts, SQL Server instances, faults. See tests/sandbox/examples.
+    #[arg(long)]
+    fleet: PathBuf,
+    /// The rotation's settings, as statemachine/settings.schema.json has them.
+    #[arg(long)]
+    settings: PathBuf,
+    /// The port on 127.0.0.1; 0 is any that is free.
+    #[arg(long, default_value_t = 0)]
+    port: u16,
+    /// Simulated time goes on by itself, so many times as fast as real time. Without it, time stands still while nothing
+    /// runs and jumps while something does.
+    #[arg(long, value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
+    pace: Option<u32>,
+}
+
+/// Serves until SIGINT or SIGTERM.
+pub async fn run(arguments: &Arguments) -> Result<(), WorldError> {
+    let file = FleetFile::read(&arguments.fleet)?;
+    let settings = read_json(&arguments.settings)?;
+    // From the first, so that a signal that comes early ends the children as well.
+    let (mut interrupt, mut terminate) = (signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?);
+    let world = World::new(&file, settings, show::states()).await?;
+    show::watch(&world);
+    let started = Running::start(world, arguments.port, arguments.pace).await;
+    let running = started.map_err(|error| {
+        let problem =
+            format!("port {} of 127.0.0.1: {error}; choose another with --port, or 0 for any", arguments.port);
+        std::io::Error::new(error.kind(), problem)
+    })?;
+    show::served(&running);
+    tokio::select! {
+        _ = interrupt.recv() => {}
+        _ = terminate.recv() => {}
+    }
+    running.shut_down().await;
+    Ok(())
+}

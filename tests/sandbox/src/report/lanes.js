@@ -1,0 +1,164 @@
+// One lane each: a key, a host, a place's hosts all together.
+
+const PHASES = {
+  made: "made, not yet staged",
+  staged: "staged (AWSPENDING)",
+  current: "current (AWSCURRENT)",
+  kept: "kept Active",
+  inactive: "Inactive",
+};
+
+/** One colour for each key, in the order of their making; a key of another user is grey. */
+class Colours {
+  constructor(keys) {
+    this.places = new Map(keys.map((key, place) => [key.id, place % 6]));
+  }
+
+  of(key) {
+    return this.places.has(key) ? `var(--key-${this.places.get(key)})` : "var(--key-other)";
+  }
+}
+
+/** A piece of a bar. */
+function piece(scale, from, to, attributes, ...children) {
+  const left = scale.at(from);
+  const style = { left: percent(left), width: percent(Math.max(scale.at(to) - left, 0)), ...attributes.style };
+  return make("span", { ...attributes, style }, ...children);
+}
+
+/** Marks of one kind that would lie on each other are drawn once. */
+function drawMarks(marks, scale) {
+  const drawn = [];
+  const taken = new Map();
+  for (const mark of marks) {
+    const left = scale.at(mark.at);
+    if (taken.has(mark.kind) && (left - taken.get(mark.kind)) * scale.pixels < 5) continue;
+    taken.set(mark.kind, left);
+    const holder = make("span", { class: "moment", style: { left: percent(left) } }, symbol(mark.kind));
+    drawn.push(holder);
+  }
+  return drawn;
+}
+
+/** The bar of a key: its form says how it stood. */
+function keyTrack(key, story, scale, colours) {
+  const track = make("div", { class: "track key-track", role: "img", "aria-label": describeKey(key, story) });
+  key.spans.forEach((span) => {
+    // What was so before the story began comes in from the left.
+    const isOlder = span.from === story.from && key.made < story.from;
+    const left = isOlder ? 0 : scale.at(span.from);
+    const right = span.to >= story.to ? 1 : scale.at(span.to);
+    const pixels = (right - left) * scale.pixels;
+    const short = span.is;
+    const full = PHASES[span.is];
+    const label = [full, short].find((text) => text.length * 6.4 + 14 < pixels);
+    const style = { left: percent(left), width: percent(right - left), "--colour": colours.of(key.id) };
+    const classes = `bar phase ${span.is}${isOlder ? " older" : ""}`;
+    track.append(make("span", { class: classes, style }, label ? make("span", { class: "inside" }, label) : null));
+  });
+  key.marks.filter((mark) => mark.kind === "gone").forEach((mark) => {
+    const place = make("span", { class: "moment ending", style: { left: percent(scale.at(mark.at)) } });
+    track.append(place);
+  });
+  return track;
+}
+
+function describeKey(key, story) {
+  const before = key.made < story.from ? `made ${momentOf(key.made)}` : null;
+  const marks = key.marks.map((mark) => `${mark.text} ${momentOf(mark.at)}`);
+  return [key.id, before, ...marks].filter(Boolean).join(", ");
+}
+
+/** Cuts stretches of holding at the edges of outages, so that each piece is drawn in one way. */
+function cutByOutages(span, outages) {
+  const pieces = [];
+  let from = span.from;
+  for (const outage of outages) {
+    if (outage.to <= from || outage.from >= span.to) continue;
+    if (outage.from > from) pieces.push({ from, to: outage.from, how: "up" });
+    const to = Math.min(outage.to, span.to);
+    pieces.push({ from: Math.max(from, outage.from), to, how: outage.is });
+    from = to;
+  }
+  if (from < span.to) pieces.push({ from, to: span.to, how: "up" });
+  return pieces;
+}
+
+/** The bar of a host: what it held, by colour; how it was, by form; a thin one above another for several credentials. */
+function hostTrack(host, story, scale, colours) {
+  const track = make("div", { class: "track host-track", role: "img", "aria-label": describeHost(host) });
+  const rows = host.strips.length;
+  host.strips.forEach((strip, row) => {
+    strip.spans.forEach((span) => {
+      for (const part of cutByOutages(span, host.outages)) {
+        const style = { "--colour": colours.of(span.is), "--row": row, "--rows": rows };
+        track.append(piece(scale, part.from, endOf(part.to, story, scale), { class: `bar held ${part.how}`, style }));
+      }
+    });
+  });
+  if (rows === 0) {
+    host.there.forEach((span) => track.append(piece(scale, span.from, span.to, { class: "bar empty" })));
+  }
+  track.append(...drawMarks(host.marks, scale));
+  return track;
+}
+
+/** What is so at the end of the story goes on to the edge. */
+const endOf = (to, story, scale) => (to >= story.to ? scale.momentAt(1) : to);
+
+function describeHost(host) {
+  const strips = host.strips.map((strip) => {
+    const held = strip.spans.map((span) => `${span.is} from ${momentOf(span.from)}`);
+    return `${strip.endpoint} held ${held.join(", then ")}`;
+  });
+  const outages = host.outages.map((outage) => `${outage.is} from ${momentOf(outage.from)} to ${momentOf(outage.to)}`);
+  const proofs = host.marks.filter((mark) => mark.kind === "proved").length;
+  return [host.name, ...strips, ...outages, `proved ${counted(proofs, "time")}`].join("; ");
+}
+
+/** Whether anything about a host asks for a look. */
+function hasIncident(host, story) {
+  const ended = story.keys.find((key) => key.spans.some((span) => span.is === "current" && span.to === story.to));
+  const lacks = ended && host.strips.some((strip) => strip.spans[strip.spans.length - 1]?.is !== ended.id);
+  const isWhole = host.there.length === 1 && host.there[0].from === story.from && host.there[0].to === story.to;
+  const isWrong = host.marks.some((mark) => mark.kind !== "proved" && mark.kind !== "nothingToHold");
+  return host.outages.length > 0 || isWrong || !isWhole || Boolean(lacks);
+}
+
+/** How many of a place's hosts held which key when: one area for each key. */
+function stackTrack(hosts, story, scale, colours) {
+  const track = make("div", { class: "track stack-track", role: "img", "aria-label": `${hosts.length} hosts together` });
+  const changes = [];
+  hosts.forEach((host) => host.strips.forEach((strip) => strip.spans.forEach((span) => {
+    const share = 1 / host.strips.length;
+    changes.push({ at: span.from, key: span.is, by: share }, { at: endOf(span.to, story, scale), key: span.is, by: -share });
+  })));
+  changes.sort((a, b) => a.at - b.at);
+  const keys = [...new Set(changes.map((change) => change.key))].sort((a, b) => (colours.of(b) < colours.of(a) ? -1 : 1));
+  const held = new Map(keys.map((key) => [key, 0]));
+  const outlines = new Map(keys.map((key) => [key, { above: [], below: [] }]));
+  const note = (x) => {
+    let below = 0;
+    keys.forEach((key) => {
+      const outline = outlines.get(key);
+      outline.below.push([x, below]);
+      below += held.get(key);
+      outline.above.push([x, below]);
+    });
+  };
+  changes.forEach((change, place) => {
+    const x = scale.at(change.at) * 1000;
+    if (place === 0 || changes[place - 1].at !== change.at) note(x);
+    held.set(change.key, held.get(change.key) + change.by);
+    if (place === changes.length - 1 || changes[place + 1].at !== change.at) note(x);
+  });
+  const y = (count) => (hosts.length - count).toFixed(2);
+  const picture = makeSvg("svg", { viewBox: `0 0 1000 ${hosts.length}`, preserveAspectRatio: "none", "aria-hidden": "true" });
+  keys.forEach((key) => {
+    const { above, below } = outlines.get(key);
+    const points = [...above, ...below.reverse()].map(([x, count]) => `${x.toFixed(2)},${y(count)}`).join(" ");
+    picture.append(makeSvg("polygon", { points, style: `fill: ${colours.of(key)}` }));
+  });
+  track.append(picture);
+  return track;
+}

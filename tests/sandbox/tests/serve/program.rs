@@ -1,0 +1,85 @@
+//! The program itself: it says where it is, and ends with all that it started when it is told to.
+
+use std::process::Stdio;
+
+use tokio::io::{AsyncBufReadExt, BufReader};
+use tokio::process::{Child, Command};
+
+use super::*;
+
+/// The program with the example fleet, and the lines that it prints.
+fn program(options: &[&str]) -> (Child, tokio::io::Lines<BufReader<tokio::process::ChildStdout>>) {
+    let example = |name: &str| format!("{}/examples/{name}.json", env!("CARGO_MANIFEST_DIR"));
+    let mut child = Command::new(env!("CARGO_BIN_EXE_sandbox"))
+        .args(["serve", "--fleet", &example("fleet"), "--settings", &example("settings")])
+        .args(options)
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .kill_on_drop(true)
+        .spawn()
+        .expect("the program is built");
+    let lines = BufReader::new(child.stdout.take().expect("it is piped")).lines();
+    (child, lines)
+}
+
+/// The processes whose parent is `parent`, as /proc has them.
+fn children_of(parent: u32) -> Vec<u32> {
+    let stat = |entry: std::fs::DirEntry| {
+        let id: u32 = entry.file_name().to_str()?.parse().ok()?;
+        let stat = std::fs::read_to_string(entry.path().join("stat")).ok()?;
+        // After the program's name, which is in brackets: state, parent.
+        let found: u32 = stat.rsplit_once(')')?.1.split_whitespace().nth(1)?.parse().ok()?;
+        (found == parent).then_some(id)
+    };
+    std::fs::read_dir("/proc").unwrap().flatten().filter_map(stat).collect()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn it_says_where_it_listens_and_ends_its_functions_when_it_is_told_to() {
+    for signal in ["INT", "TERM"] {
+        let (mut child, mut lines) = program(&[]);
+        let first = lines.next_line().await.unwrap().unwrap();
+        let url = first.strip_prefix("listening on http://127.0.0.1:").unwrap_or_else(|| panic!("{first}"));
+        let port: u16 = url.parse().unwrap();
+        let machine = lines.next_line().await.unwrap().unwrap();
+        let arn = machine.strip_prefix("state machine ").unwrap_or_else(|| panic!("{machine}"));
+        assert_eq!(
+            lines.next_line().await.unwrap().unwrap(),
+            "topic arn:aws:sns:eu-west-1:111122223333:credential-rotation"
+        );
+        let client = aws_sdk_sfn::Client::from_conf(
+            aws_sdk_sfn::Config::builder()
+                .behavior_version(aws_sdk_sfn::config::BehaviorVersion::latest())
+                .region(aws_sdk_sfn::config::Region::new(REGION))
+                .credentials_provider(aws_sdk_sfn::config::Credentials::new("person", "person", None, None, "a test"))
+                .endpoint_url(format!("http://127.0.0.1:{port}"))
+                .http_client(aws_smithy_http_client::Builder::new().build_http())
+                .build(),
+        );
+        client.start_execution().state_machine_arn(arn).send().await.unwrap();
+        // It is in the middle of its work, with functions and scripts, when a host has answered.
+        while !lines.next_line().await.unwrap().unwrap().contains("answered") {}
+        let id = child.id().unwrap();
+        let children = children_of(id);
+        assert!(!children.is_empty(), "the functions are its children");
+        let told = Command::new("sh").args(["-c", &format!("kill -{signal} {id}")]).status().await.unwrap();
+        assert!(told.success());
+        // It prints on until it ends, and nobody must be in its way.
+        while lines.next_line().await.unwrap().is_some() {}
+        assert!(child.wait().await.unwrap().success(), "{signal}");
+        let left: Vec<&u32> =
+            children.iter().filter(|id| std::path::Path::new(&format!("/proc/{id}")).exists()).collect();
+        assert!(left.is_empty(), "{left:?} outlived it after {signal}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_port_that_is_taken_is_named_with_what_to_do() {
+    let taken = tokio::net::TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
+    let port = taken.local_addr().unwrap().port().to_string();
+    let (child, _lines) = program(&["--port", &port]);
+    let output = child.wait_with_output().await.unwrap();
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert_eq!(output.status.code(), Some(2), "{said}");
+    assert!(said.contains(&format!("port {port} of 127.0.0.1")) && said.contains("--port"), "{said}");
+}
