@@ -1,6 +1,6 @@
 # The commands of the README. Each does all its own set-up on a machine with Rust, gcc and make.
 
-.PHONY: try test lint unit build tools
+.PHONY: try test lint unit shell strangers build tools
 
 # Rotates a fleet of 12 hosts on the local AWS, then lets its days pass.
 try:
@@ -8,17 +8,28 @@ try:
 	cargo run --quiet --bin sandbox -- rotate \
 	  --fleet tests/sandbox/examples/fleet.json --settings tests/sandbox/examples/settings.json
 
-# Everything: style, lints, shell, all tests.
-test: lint unit
+# Everything: style, lints, all tests of ours, and what tools of other people say.
+test: lint unit shell strangers
 
 lint: tools
 	cargo fmt --all -- --check
-	shellcheck .ci/run $$(git ls-files '*.sh')
+	shellcheck .ci/run $$(git ls-files '*.sh' '*.bash' '*.bats')
 	cargo clippy --quiet --workspace --all-targets -- -D warnings
 
 unit:
 	cargo build --quiet --workspace --bins
 	cargo test --quiet --workspace --no-fail-fast
+
+# The host script's own functions, one by one.
+shell: tools
+	bats tests/shell
+
+# The AWS CLI, boto3, moto, ministack, Microsoft's T-SQL parsers and Chromium, each in its last word on our work.
+# The situations of hosts, which `unit` runs, leave the statements that they sent.
+strangers: tools
+	cargo build --quiet --workspace --bins
+	cargo test --quiet --workspace --test situations
+	"$$(tests/strangers/venv.sh)/bin/python" -B -m pytest -q -p no:cacheprovider tests/strangers
 
 # The functions as they are deployed: target/release/<function> is the `bootstrap` of its Lambda.
 build:
@@ -26,4 +37,4 @@ build:
 	  -p enumerate-instances -p rotate-iam-key -p send-command -p poll-command -p promote-stage -p retire-iam-key
 
 tools:
-	@command -v shellcheck >/dev/null || { apt-get update && apt-get install -y shellcheck; }
+	@command -v shellcheck >/dev/null && command -v bats >/dev/null || { apt-get update && apt-get install -y shellcheck bats; }

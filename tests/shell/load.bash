@@ -1,0 +1,32 @@
+# Loads the functions of linux.sh into a test, without running it.
+#
+# What the whole script does on a host is shown by the table of situations (tests/sandbox/tests/situations). Here stand
+# the functions that only turn one text into another: with inputs that no host of that table would ever send.
+
+bats_require_minimum_version 1.5.0
+
+load_script() {
+  local script=$BATS_TEST_DIRNAME/../../statemachine/documents/apply-s3-credential/linux.sh
+  [[ $(tail -n 1 "$script") == main ]] || { echo "linux.sh does not end with the line that runs it"; return 1; }
+  # The agent's variables, and a state directory that ends with the test.
+  export AWS_SSM_INSTANCE_ID=i-0abc CREDENTIAL_ROTATION_STATE_DIRECTORY=$BATS_TEST_TMPDIR/state
+  export CREDENTIAL_ROTATION_SQL_SERVER_PROGRAM=$BATS_TEST_TMPDIR/sqlservr CREDENTIAL_ROTATION_PATIENCE=0
+  # What the script declares at its top level is to be global here too.
+  # shellcheck source=/dev/null
+  source <(sed '$d; s/^declare -A/declare -gA/' "$script")
+}
+
+# The bytes of a text, as pairs of hexadecimal digits.
+bytes_of() { # text
+  printf '%s' "$1" | od -An -v -tx1 | tr -d ' \n'
+}
+
+# Fails, and says what was there in place of what was meant.
+equals() { # actual, expected
+  [[ $1 == "$2" ]] || { printf 'expected: %q\nactual:   %q\n' "$2" "$1"; return 1; }
+}
+
+# Fails if the command succeeds. Written as `! command`, a success would be passed over (bats stops at a failure only).
+refuses() { # command, in this shell
+  if "$@"; then return 1; fi
+}

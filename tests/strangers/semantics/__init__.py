@@ -1,0 +1,1 @@
+"""The cases that are played against both clouds, one file a service."""
