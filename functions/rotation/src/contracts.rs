@@ -197,7 +197,7 @@ contract! {
     Report {
         /// Whether anything happened or waits for somebody; a quiet daily run sends nothing.
         worth_telling: bool,
-        /// The message's subject: SNS takes 100 characters.
+        /// The message's subject: SNS takes fewer than 100 characters.
         subject: String,
         /// A few lines: who is on which version, what is late, what comes next.
         message: String,

@@ -98,8 +98,8 @@ macro_rules! host_errors {
 }
 
 host_errors! {
-    /// The AWS CLI, sqlcmd or flock is not installed.
-    ToolMissing => "install the AWS CLI v2, mssql-tools18 and util-linux on the host",
+    /// A tool is not installed: the AWS CLI (or on Windows the AWS Tools for PowerShell), sqlcmd or flock.
+    ToolMissing => "install the AWS CLI v2 on the host, and on Linux mssql-tools18 and util-linux",
     /// A parameter of the command was empty or contradicts another one.
     InvalidParameter => "correct the rotation's settings and deploy them",
     /// The host's instance role may not read the secret or decrypt its key, or Secrets Manager cannot be reached.
@@ -113,7 +113,7 @@ host_errors! {
     /// Another command of this rotation held the host's lock too long.
     LockTimeout => "look for a hanging backup or sqlcmd on the host",
     /// The host's disk is full or its state directory cannot be written.
-    StateNotWritable => "free disk space below /var/lib/credential-rotation",
+    StateNotWritable => "free disk space below /var/lib/credential-rotation or %ProgramData%\\credential-rotation",
     /// A SQL Server instance that is installed does not run or does not answer.
     ConnectFailed => "start the SQL Server service, or correct endpoints in the settings",
     /// The administrator's login was refused.

@@ -49,7 +49,7 @@ impl Record<'_> {
             (Mode::Rotate | Mode::Converge, false) if self.has_failures() => "hosts need attention",
             (Mode::Rotate | Mode::Converge, false) => "converged",
         };
-        format!("credential-rotation {}: {what}", self.rotation).chars().take(100).collect()
+        format!("credential-rotation {}: {what}", self.rotation).chars().take(99).collect()
     }
 
     fn has_failures(&self) -> bool {

@@ -1,6 +1,11 @@
 -- The least rights of the login that alters and proves the credentials, once on every instance.
 -- Run by a sysadmin:  sqlcmd -S tcp:HOST -i grants.sql -v administrator=NAME
 --
+-- On Windows without an administrator's secret the SSM agent's own account logs in: "NT AUTHORITY\SYSTEM", which SQL
+-- Server's set-up makes a login of. In a domain where the instance has a service principal name, Kerberos makes of it
+-- the computer's account, "DOMAIN\COMPUTER$": grant both, and on a cluster every node's. A login that is not there yet:
+--   CREATE LOGIN [DOMAIN\COMPUTER$] FROM WINDOWS;
+--
 -- ALTER ANY CREDENTIAL covers server credentials only; CONTROL SERVER is not needed (FACTS B).
 USE [master];
 GO

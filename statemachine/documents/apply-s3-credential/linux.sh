@@ -20,7 +20,8 @@ readonly EXIT_NOT_VISIBLE_YET=3    # the hinted version is not this host's targe
 set +x -u -o pipefail
 umask 077
 # Bytes, not characters: lengths and patterns must not depend on the host's locale.
-export LC_ALL=C AWS_PAGER=''
+# The format of the CLI's complaints is read below, whatever this host's own configuration says.
+export LC_ALL=C AWS_PAGER='' AWS_CLI_ERROR_FORMAT=legacy
 # Where Microsoft's packages install sqlcmd, and people the AWS CLI; root's PATH under the agent has neither.
 PATH=$PATH:/opt/mssql-tools18/bin:/opt/mssql-tools/bin:/usr/local/bin
 

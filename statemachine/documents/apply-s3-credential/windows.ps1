@@ -1,8 +1,8 @@
 # Brings every SQL Server instance of this host to the target version of a rotation's secret, and proves it.
 #
 # The same as linux.sh in every word, on Windows: the command only says which rotation; what the target is, the host
-# reads itself, under a lock, and once more at the end. Nothing here replaces a working credential before the new key was
-# proved from this very instance, through a temporary credential that covers no other path.
+# reads itself, under a lock, and once more at the end. Nothing here replaces a working credential before the new key
+# was proved from this very instance, through a temporary credential that covers no other path.
 #
 # What is Windows' own: the instances are found in the registry; a clustered instance that runs on another node is
 # passive, which is neither a proof nor a failure; SQL Server is asked through .NET's SqlClient.
@@ -181,7 +181,7 @@ function Enter-Lock {
   $deadline = Get-Deadline
   while ($true) {
     try {
-      $state.Lock = [IO.File]::Open($path, [IO.FileMode]::OpenOrCreate, [IO.FileAccess]::ReadWrite, [IO.FileShare]::None)
+      $state.Lock = [IO.File]::Open($path, 'OpenOrCreate', 'ReadWrite', 'None')
       return
     } catch {
       # A file in use is a plain IOException; one that cannot be made or opened is something more special.
@@ -258,6 +258,57 @@ function Test-Passed($deadline) {
   return $clock.Elapsed.TotalSeconds -ge $deadline
 }
 
+# ---- The instances of this host ----
+
+function Find-Instance {
+  $names = "$instancesKey\Instance Names\SQL"
+  foreach ($name in @(Get-RegistryValueName $names)) {
+    $key = "$instancesKey\$(Get-RegistryValue $names $name)"
+    $service = 'MSSQL$' + $name
+    if ('MSSQLSERVER' -eq $name) { $service = $name }
+    $run.Instances += @{
+      Name = $name; Key = $key; Service = $service
+      Version = [string](Get-RegistryValue "$key\Setup" 'Version')
+      Edition = [string](Get-RegistryValue "$key\Setup" 'Edition')
+      VirtualName = [string](Get-RegistryValue "$key\Cluster" 'ClusterName')
+      DataSource = ''; Changed = $false; Held = ''; Since = ''; HeldDates = ''; PutBack = ''
+      Names = @(); Kinds = @{}; ModifyDates = ''
+    }
+  }
+}
+
+# By the full names that a certificate can match: a clustered instance's virtual name, else the computer's name.
+function Get-DataSource($instance) {
+  $tcp = "$($instance.Key)\MSSQLServer\SuperSocketNetLib\Tcp"
+  $server = Get-FullComputerName
+  if ($instance.VirtualName) { $server = $instance.VirtualName + ($server -creplace '^[^.]*', '') }
+  $port = ''
+  if ('0' -eq (Get-RegistryValue $tcp 'ListenOnAllIPs')) {
+    foreach ($name in @(Get-RegistrySubkeyName $tcp)) {
+      if ('' -ne $port -or 'IPAll' -eq $name -or '1' -ne (Get-RegistryValue "$tcp\$name" 'Enabled')) { continue }
+      $port = Get-Port "$tcp\$name"
+      # The computer's name may lead to another address; but a certificate names no address.
+      if ('true' -eq $command.TrustCertificate -and -not $instance.VirtualName) {
+        $server = Get-RegistryValue "$tcp\$name" 'IpAddress'
+      }
+    }
+  } else {
+    $port = Get-Port "$tcp\IPAll"
+  }
+  if ('' -ne $port -and '1' -eq (Get-RegistryValue $tcp 'Enabled')) { return "tcp:$server,$port" }
+  # Without TCP there is shared memory. The default instance has no name there.
+  if ('MSSQLSERVER' -eq $instance.Name) { return 'lpc:.' }
+  return 'lpc:.\' + $instance.Name
+}
+
+# The fixed port, of several the first; else the one that Windows gave at the last start (0 before the first start).
+function Get-Port($key) {
+  foreach ($name in 'TcpPort', 'TcpDynamicPorts') {
+    if ("$(Get-RegistryValue $key $name)" -match '^\s*([1-9][0-9]*)') { return $Matches[1] }
+  }
+  return ''
+}
+
 # ---- The target and the secrets ----
 
 # The target is the version labelled AWSPENDING if there is one, else AWSCURRENT. A label without a version, and a
@@ -331,30 +382,19 @@ function Read-Administrator {
 }
 
 # Reads the strings of the flat JSON object in $secret.Text into $secret.Members; other scalars are passed over, a
-# nested value is refused. .NET reads JSON as XML: a member is an element, with an attribute for a name that XML forbids.
+# nested value is refused. By patterns, since .NET's own reader takes half an object for a whole one; JSON's escapes are
+# among those that Unescape knows.
 function Read-FlatObject {
   $secret.Members = [Collections.Hashtable]::new([StringComparer]::Ordinal)
-  [void][Reflection.Assembly]::LoadWithPartialName('System.Runtime.Serialization')
-  try {
-    $reader = [Runtime.Serialization.Json.JsonReaderWriterFactory]::CreateJsonReader(
-      [Text.Encoding]::UTF8.GetBytes($secret.Text.Trim()), [Xml.XmlDictionaryReaderQuotas]::Max)
-    [void]$reader.MoveToContent()
-    if ('object' -ne $reader.GetAttribute('type')) { return $false }
-    [void]$reader.Read()
-    while ('Element' -eq $reader.NodeType) {
-      $type = $reader.GetAttribute('type')
-      if ('object', 'array' -contains $type) { return $false }
-      $name = $reader.GetAttribute('item')
-      if ($null -eq $name) { $name = $reader.LocalName }
-      $value = $reader.ReadElementContentAsString()
-      if ('string' -eq $type) { $secret.Members[$name] = $value }
-    }
-    # What follows the object would make it no JSON, and throws.
-    while ($reader.Read()) { continue }
-    return $true
-  } catch {
-    return $false
+  $string = '"(?:[^"\\]|\\["\\/bfnrt]|\\u[0-9A-Fa-f]{4})*"'
+  $member = "\s*($string)\s*:\s*($string|[-+.A-Za-z0-9]+)\s*"
+  if (-not [regex]::IsMatch($secret.Text, "^\s*\{$member(?:,$member)*\}\s*\z")) { return $false }
+  foreach ($match in [regex]::Matches($secret.Text, $member)) {
+    $name = $match.Groups[1].Value.Trim([char[]]'"')
+    $value = $match.Groups[2].Value
+    if ($value[0] -eq '"') { $secret.Members[$name] = [regex]::Unescape($value.Substring(1, $value.Length - 2)) }
   }
+  return $true
 }
 
 # ---- Every instance ----
@@ -477,7 +517,8 @@ function Add-Owner($instance) {
 # The first six digits of the name's SHA-256: short enough for a tag, and it tells nothing about the network.
 function Get-NameHash($name) {
   $bytes = [Text.Encoding]::UTF8.GetBytes($name.ToLowerInvariant())
-  $hash = [Security.Cryptography.SHA256]::Create().ComputeHash($bytes)
+  # The one that Windows also has where its policy allows FIPS 140 algorithms only.
+  $hash = [Security.Cryptography.SHA256CryptoServiceProvider]::new().ComputeHash($bytes)
   return [BitConverter]::ToString($hash, 0, 3).Replace('-', '').ToLowerInvariant()
 }
 
@@ -620,7 +661,8 @@ function Test-KeyBySignedCall {
 function Backup-Model($instance, $url) {
   $options = 'COPY_ONLY, FORMAT'
   # SQL Server assumes us-east-1 unless told (FACTS B). A host name that is not AWS's needs no region.
-  if ($url.ToLowerInvariant() -cmatch '^s3://([^/]*\.)?s3[.-](dualstack\.)?([a-z]{2}(-[a-z]+)+-[0-9]+)\.amazonaws\.com') {
+  $ofAws = '^s3://([^/]*\.)?s3[.-](dualstack\.)?([a-z]{2}(-[a-z]+)+-[0-9]+)\.amazonaws\.com'
+  if ($url.ToLowerInvariant() -cmatch $ofAws) {
     $options += ', BACKUP_OPTIONS = N''{"s3": {"region":"' + $Matches[3] + '"}}'''
   }
   $deadline = Get-Deadline
@@ -698,7 +740,7 @@ function Add-SqlFailure($instance, $otherwise) {
   return Add-Failure $instance.Name $name $run.Sql.Message
 }
 
-# 18456 and its neighbours, which all begin "Login failed for user"; and 4060, a default database that cannot be opened.
+# 18456 and its neighbours, which all begin "Login failed for user"; and 4060, a default database that does not open.
 function Test-LoginRefused($number) {
   return (4060 -eq $number -or ($number -ge 18400 -and $number -lt 18500))
 }
@@ -736,7 +778,7 @@ function Write-Answer {
   foreach ($instance in $run.Instances) { $changed += [int]$instance.Changed }
   $head += ",""proved"":$($run.Proved),""changed"":$changed,""nothingToHold"":$($run.NothingToHold)"
   foreach ($list in 'owner', 'passive') {
-    # The methods, since a dot would look for a key of that name.
+    # By its methods: PowerShell takes a dot on a dictionary for one of its keys.
     if ($run[$list] -and $run[$list].get_Count() -gt 0) {
       $head += ',"' + $list + '":["' + [string]::Join('","', [string[]]@($run[$list].get_Keys())) + '"]'
     }
@@ -782,57 +824,6 @@ function Get-Cause($record) {
 
 function Get-Mistake($record) {
   return "unexpected, in line $($record.InvocationInfo.ScriptLineNumber): $(Get-Cause $record)"
-}
-
-# ---- The instances of this host ----
-
-function Find-Instance {
-  $names = "$instancesKey\Instance Names\SQL"
-  foreach ($name in @(Get-RegistryValueName $names)) {
-    $key = "$instancesKey\$(Get-RegistryValue $names $name)"
-    $service = 'MSSQL$' + $name
-    if ('MSSQLSERVER' -eq $name) { $service = $name }
-    $run.Instances += @{
-      Name = $name; Key = $key; Service = $service
-      Version = [string](Get-RegistryValue "$key\Setup" 'Version')
-      Edition = [string](Get-RegistryValue "$key\Setup" 'Edition')
-      VirtualName = [string](Get-RegistryValue "$key\Cluster" 'ClusterName')
-      DataSource = ''; Changed = $false; Held = ''; Since = ''; HeldDates = ''; PutBack = ''
-      Names = @(); Kinds = @{}; ModifyDates = ''
-    }
-  }
-}
-
-# By the names that a certificate can match: a clustered instance's virtual name, else the computer's full name.
-function Get-DataSource($instance) {
-  $tcp = "$($instance.Key)\MSSQLServer\SuperSocketNetLib\Tcp"
-  $server = $instance.VirtualName
-  if ('' -eq $server) { $server = Get-FullComputerName }
-  $port = ''
-  if ('0' -eq (Get-RegistryValue $tcp 'ListenOnAllIPs')) {
-    foreach ($name in @(Get-RegistrySubkeyName $tcp)) {
-      if ('' -ne $port -or 'IPAll' -eq $name -or '1' -ne (Get-RegistryValue "$tcp\$name" 'Enabled')) { continue }
-      $port = Get-Port "$tcp\$name"
-      # The computer's name may lead to another address; but a certificate names no address.
-      if ('true' -eq $command.TrustCertificate -and '' -eq $instance.VirtualName) {
-        $server = Get-RegistryValue "$tcp\$name" 'IpAddress'
-      }
-    }
-  } else {
-    $port = Get-Port "$tcp\IPAll"
-  }
-  if ('' -ne $port -and '1' -eq (Get-RegistryValue $tcp 'Enabled')) { return "tcp:$server,$port" }
-  # Without TCP there is shared memory. The default instance has no name there.
-  if ('MSSQLSERVER' -eq $instance.Name) { return 'lpc:.' }
-  return 'lpc:.\' + $instance.Name
-}
-
-# The fixed port, of several the first; else the one that Windows gave at the last start (0 before the first start).
-function Get-Port($key) {
-  foreach ($name in 'TcpPort', 'TcpDynamicPorts') {
-    if ("$(Get-RegistryValue $key $name)" -match '^\s*([1-9][0-9]*)') { return $Matches[1] }
-  }
-  return ''
 }
 
 # ---- What touches Windows ----
@@ -933,7 +924,8 @@ function Get-AwsError($record) {
     $code = $exception.PSObject.Properties['ErrorCode']
     if ($null -ne $code -and $code.Value -is [string]) { return "($($code.Value)) $($exception.Message)" }
   }
-  return Get-Cause $record
+  $exception = $record.Exception.GetBaseException()
+  return "($($exception.GetType().Name)) $($exception.Message)"
 }
 
 # The agent has the PATH of its own start; the CLI may have been installed since.
@@ -958,6 +950,8 @@ function Invoke-AwsCli($arguments, [switch] $WithKey) {
   $variables = $start.EnvironmentVariables
   $variables['PYTHONUTF8'] = '1'
   $variables['AWS_CLI_OUTPUT_ENCODING'] = 'UTF-8'
+  # Newer versions have other ways to say what a service answered.
+  $variables['AWS_CLI_ERROR_FORMAT'] = 'legacy'
   if ($WithKey) {
     $variables.Remove('AWS_SESSION_TOKEN')
     $variables.Remove('AWS_PROFILE')
@@ -969,10 +963,9 @@ function Invoke-AwsCli($arguments, [switch] $WithKey) {
   $complaint = $process.StandardError.ReadToEndAsync()
   $output = $process.StandardOutput.ReadToEnd().TrimEnd([char[]]"`r`n")
   $process.WaitForExit()
-  $lastLine = ''
-  if (0 -ne $process.ExitCode) { $lastLine = "the AWS CLI ended with $($process.ExitCode)" }
-  if (0 -ne $process.ExitCode -and $complaint.Result.Trim()) { $lastLine = $complaint.Result.Trim().Split([char[]]"`n")[-1] }
-  return @{ Output = $output; Error = $lastLine }
+  if (0 -eq $process.ExitCode) { return @{ Output = $output; Error = '' } }
+  $lastLine = $complaint.Result.Trim().Split([char[]]"`n")[-1]
+  return @{ Output = ''; Error = "the AWS CLI ended with $($process.ExitCode): $lastLine" }
 }
 
 # Sends $batch.Statement: the rows' first columns; the number of the first error, 0 for none, -1 where the client itself
@@ -1036,7 +1029,7 @@ function Protect-StateDirectory($path) {
   $directory = [IO.DirectoryInfo]::new($path)
   if ($directory.Attributes -band [IO.FileAttributes]::ReparsePoint) { throw "$path is a link to another place" }
   $access = [Security.AccessControl.DirectorySecurity]::new()
-  $access.SetSecurityDescriptorSddlForm('O:BAD:P(A;OICI;FA;;;SY)(A;OICI;FA;;;BA)')
+  $access.SetSecurityDescriptorSddlForm('O:BAD:P(A;OICI;FA;;;SY)(A;OICI;FA;;;BA)', 'Owner, Access')
   if ($PSVersionTable.PSVersion.Major -lt 6) {
     $directory.SetAccessControl($access)
   } else {

@@ -9,7 +9,7 @@ use super::books::named_instances;
 use super::{Breach, Scene, function};
 use crate::cloud::views::InstanceView;
 use crate::cloud::{Effect, Event, InstanceState, KeyStatus};
-use crate::host::{Host, HostEvent, HostHappening, SqlServer};
+use crate::host::{Host, HostEvent, HostHappening, Platform, SqlServer};
 
 /// The first version of SQL Server that can hold an S3 credential (FACTS B).
 const FIRST_WITH_S3: u32 = 16;
@@ -102,9 +102,16 @@ impl Scene<'_> {
         let (Some(host), Some(key)) = (self.fleet.host(instance_id), self.key_of(version)) else { return false };
         let holds = |server: &mut SqlServer| {
             let can_hold = server.major_version >= FIRST_WITH_S3 && server.engine_edition != EXPRESS;
-            !can_hold || self.rules.credentials.iter().all(|name| key_in(server, name) == Some(&key))
+            !can_hold
+                || server.is_elsewhere()
+                || self.rules.credentials.iter().all(|name| key_in(server, name) == Some(&key))
         };
-        self.rules.endpoints.iter().all(|endpoint| host.with_sql_server(endpoint, holds).unwrap_or(true))
+        // Windows finds its instances by itself, and the settings' endpoints are Linux's.
+        let endpoints = match host.platform() {
+            Platform::Linux => self.rules.endpoints.clone(),
+            Platform::Windows => host.sql_servers().into_iter().map(|(endpoint, _)| endpoint).collect(),
+        };
+        endpoints.iter().all(|endpoint| host.with_sql_server(endpoint, holds).unwrap_or(true))
     }
 
     /// Whether a key works now; of the rotation's own user by IAM's present state, since a host's event does not wait

@@ -63,11 +63,12 @@ impl Host {
         self.lock().observers.push(observer);
     }
 
-    /// The keys that the host's instances hold now, in all their S3 credentials.
+    /// The keys that the host's instances hold now, in all their S3 credentials. What a cluster runs on another node is
+    /// held there: its credentials lie on the disk that the nodes share.
     pub fn held_keys(&self) -> Vec<HeldKey> {
         let state = self.lock();
         let mut held = Vec::new();
-        for ((host, port), server) in &state.sql_servers {
+        for ((host, port), server) in state.sql_servers.iter().filter(|(_, server)| !server.is_elsewhere()) {
             for (name, credential) in &server.credentials {
                 let Some(access_key_id) = credential.access_key_id() else { continue };
                 let endpoint = format!("{host},{port}");

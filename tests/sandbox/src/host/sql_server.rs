@@ -147,6 +147,12 @@ impl SqlServer {
         }
     }
 
+    /// Whether a cluster runs it on another node than this one.
+    pub fn is_elsewhere(&self) -> bool {
+        let group = self.installation.cluster.as_ref().and_then(|cluster| cluster.group.as_ref());
+        !self.running && group.is_some_and(|group| group.state == "Online")
+    }
+
     /// The same instance with an S3 credential that a person made.
     pub fn with_credential(mut self, name: &str, access_key_id: &str, secret_access_key: &str) -> SqlServer {
         let secret = Some(format!("{access_key_id}:{secret_access_key}"));

@@ -228,6 +228,13 @@ impl Stage {
         assert_eq!(objects.iter().map(below).collect::<Vec<_>>(), expected);
     }
 
+    /// Every statement so far went to this data source; a script that finds no port would fall back on shared memory.
+    pub fn was_asked_at(&self, data_source: &str) {
+        let processes = self.host.processes();
+        let mut asked = processes.iter().filter(|process| process.program == "sqlcmd");
+        assert!(asked.all(|process| process.arguments.iter().any(|argument| argument == data_source)), "{processes:?}");
+    }
+
     /// How the answer calls an instance.
     fn called(&self, name: &str) -> String {
         match (self.platform(), name) {

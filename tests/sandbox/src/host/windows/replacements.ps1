@@ -67,10 +67,7 @@ function Write-EventLogEntry($text, $isFailure) {
 
 # SqlClient's numbers out of sqlcmd's words.
 function Invoke-SqlBatch($instance) {
-  $server = $instance.DataSource
-  # Shared memory knows the default instance without a name; the stand-in knows every instance by its name.
-  if ('lpc:.' -eq $server) { $server = 'lpc:.\MSSQLSERVER' }
-  $arguments = "-S $server -b -x -r 1 -h -1 -W -w 4096 -l 8 -t 120 -N -i /dev/stdin"
+  $arguments = "-S ""$($instance.DataSource)"" -b -x -r 1 -h -1 -W -w 4096 -l 8 -t 120 -N -i /dev/stdin"
   if ('' -eq $secret.Administrator) { $arguments += ' -E' } else { $arguments += ' -U ' + $secret.Administrator }
   if ('true' -ceq $command.TrustCertificate) { $arguments += ' -C' }
   $start = [Diagnostics.ProcessStartInfo]::new('sqlcmd', $arguments)

@@ -54,6 +54,7 @@ fn the_node_that_runs_a_clustered_instance_proves_it_as_its_owner() -> Situation
         .answers(altered(1))
         .and(|stage| {
             assert_eq!((&stage.said().owner, &stage.said().passive), (&names(SQLPROD), &names("")));
+            stage.was_asked_at("tcp:SQLPROD,1433");
             let held = stage.at("sqlprod", |server| server.credentials[URL].access_key_id().map(str::to_owned));
             assert_eq!(held.as_deref(), Some(NEW_KEY.0));
         })

@@ -147,6 +147,7 @@ fn a_port_that_windows_gave_at_the_last_start_is_found() -> Situation {
             stage.has(&[("SQL51433", dynamic)]);
         })
         .answers(altered(1))
+        .and(|stage| stage.was_asked_at("tcp:localhost,51433"))
 }
 
 fn an_instance_on_one_address_is_asked_at_that_address() -> Situation {
@@ -158,6 +159,7 @@ fn an_instance_on_one_address_is_asked_at_that_address() -> Situation {
             stage.has(&[("SQL1500", one_address)]);
         })
         .answers(altered(1))
+        .and(|stage| stage.was_asked_at("tcp:localhost,1500"))
 }
 
 fn an_instance_without_tcp_is_reached_by_shared_memory() -> Situation {
