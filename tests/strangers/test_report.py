@@ -7,6 +7,7 @@ import subprocess
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
+from urllib.request import urlopen
 
 import pytest
 from PIL import Image
@@ -16,7 +17,7 @@ from selenium.webdriver.common.by import By
 from selenium.webdriver.common.keys import Keys
 from selenium.webdriver.support.wait import WebDriverWait
 
-from local_aws import CHECKOUT, TARGET, example, host
+from local_aws import CHECKOUT, TARGET, example, host, served
 
 # A page of a file asks nobody for anything; these keep the browser itself from asking for updates.
 FLAGS = [
@@ -58,7 +59,7 @@ def rotated(folder: Path, fleet: dict) -> Report:
     file.write_text(json.dumps(fleet))
     settings = CHECKOUT / "tests/sandbox/examples/settings.json"
     arguments = [program, "rotate", "--fleet", file, "--settings", settings, "--report", page]
-    done = subprocess.run(arguments, capture_output=True, text=True, timeout=600, cwd=CHECKOUT)
+    done = subprocess.run(arguments, check=False, capture_output=True, text=True, timeout=600, cwd=CHECKOUT)
     assert done.returncode == 0, done.stdout[-2000:] + done.stderr[-2000:]
     return Report(page, len(fleet["hosts"]))
 
@@ -325,3 +326,23 @@ def test_it_prints(chromium, dozen):
     pdf = base64.b64decode(printed["data"])
     assert pdf.startswith(b"%PDF") and len(pdf) > 20_000
     (TARGET / "tmp/report-12.pdf").write_bytes(pdf)
+
+
+def test_a_served_world_gives_its_page_at_any_time(chromium, tmp_path):
+    fleet = example("fleet") | {"hosts": [host(1), host(2)], "story": []}
+    with served(tmp_path, fleet, example("settings")) as world:
+
+        def page(name: str) -> Report:
+            with urlopen(f"{world.url}/sandbox/report", timeout=60) as answer:
+                (tmp_path / name).write_bytes(answer.read())
+            return Report(tmp_path / name, 2)
+
+        before = page("before.html")
+        world.run("first-by-hand")
+        after = page("after.html")
+    chromium.open(before)
+    assert chromium.all(".execution") == []
+    chromium.open(after)
+    assert chromium.one(".execution .title").text == "first-by-hand"
+    assert len(chromium.lanes()) == 2 and len(chromium.all(".lane.key")) == 2
+    assert chromium.complaints() == []

@@ -4,6 +4,7 @@
 
 use std::collections::BTreeMap;
 use std::io::Write as _;
+use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use jiff::Timestamp;
@@ -129,6 +130,11 @@ pub fn ending(execution: &Execution) {
     }
 }
 
+/// Says where the report is.
+pub fn report(path: &Path) {
+    say!("\nreport: file://{}", path.display());
+}
+
 /// Prints the fleet and the keys as they are.
 pub fn fleet(world: &World) {
     say!("\n{:<22} {:<12} {:<10} {:<24} last proof (ledger)", "host", "region", "state", "holds");
@@ -179,5 +185,6 @@ pub fn served(running: &Running) {
     say!("  aws --endpoint-url {url} secretsmanager describe-secret --secret-id {}", world.settings.secret.id);
     say!("  aws --endpoint-url {url} iam list-access-keys --user-name {}", world.settings.user);
     say!("  curl {url}/sandbox/fleet");
+    say!("  {url}/sandbox/report is the report, for a browser");
     say!("  curl {url}/sandbox/clock --json '{{\"days\": 8}}'\n");
 }

@@ -20,6 +20,7 @@ use crate::host::fleet::Fleet;
 use crate::host::windows::NoEngine;
 use crate::host::{HostFaults, HostSetUp, SqlServer, document};
 use crate::machine::{Definition, Execution, Machine, Observer, TaskFailure, Tasks, substitute};
+use crate::report::Unwritten;
 use crate::runtime_api::{FunctionConfig, LOG_STREAM, Lambda, log_group};
 use crate::settings_file::{self, SettingsError};
 
@@ -82,6 +83,9 @@ pub enum WorldError {
         /// Why.
         source: NoEngine,
     },
+    /// The report.
+    #[error(transparent)]
+    Report(#[from] Unwritten),
     /// The machine that all this runs on.
     #[error("this machine refused: {0}")]
     Machine(#[from] std::io::Error),

@@ -4,10 +4,13 @@ use std::path::PathBuf;
 
 use sandbox::fleet_file::{Chapter, FleetFile};
 use sandbox::machine::ExecutionStatus;
+use sandbox::report::{Recorder, Story};
 use sandbox::settings_file::read_json;
 use sandbox::show;
 use sandbox::world::{World, WorldError};
 use serde_json::{Value, json};
+
+use super::report;
 
 /// What is rotated.
 #[derive(clap::Args)]
@@ -21,6 +24,9 @@ pub struct Arguments {
     /// The first execution's input, such as {"mode": "plan"}; the fleet file's own where it is left out.
     #[arg(long)]
     input: Option<String>,
+    /// The report's file, an HTML page; in the folder for temporary files where it is left out.
+    #[arg(long)]
+    report: Option<PathBuf>,
 }
 
 /// Whether every run succeeded, every guarantee held and no backup failed.
@@ -32,12 +38,15 @@ pub async fn run(arguments: &Arguments) -> Result<bool, WorldError> {
     let input: Value = given.unwrap_or_else(|| file.input.clone());
     let mut world = World::new(&file, settings, show::states()).await?;
     show::watch(&world);
+    let recorder = Recorder::attach(&world.cloud, &world.fleet, &world.settings);
     let mut all_succeeded = execute(&mut world, input).await;
     for chapter in &file.story {
         // A story goes on from what the run before it has done.
         all_succeeded = all_succeeded && tell(&mut world, chapter).await;
     }
     show::fleet(&world);
+    let path = arguments.report.clone().unwrap_or_else(report::usual_place);
+    report::write(&Story::of_world(&world, &recorder), &path)?;
     world.shut_down().await;
     Ok(all_succeeded && world.auditor.findings().is_empty() && world.failed_backups().is_empty())
 }

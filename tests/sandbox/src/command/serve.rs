@@ -9,6 +9,8 @@ use sandbox::show;
 use sandbox::world::{World, WorldError};
 use tokio::signal::unix::{SignalKind, signal};
 
+use super::report;
+
 /// What is served, and where.
 #[derive(clap::Args)]
 pub struct Arguments {
@@ -25,6 +27,9 @@ pub struct Arguments {
     /// runs and jumps while something does.
     #[arg(long, value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
     pace: Option<u32>,
+    /// A file for the report, an HTML page, at the end; GET /sandbox/report gives it at any time.
+    #[arg(long)]
+    report: Option<PathBuf>,
 }
 
 /// Serves until SIGINT or SIGTERM.
@@ -46,6 +51,10 @@ pub async fn run(arguments: &Arguments) -> Result<(), WorldError> {
         _ = interrupt.recv() => {}
         _ = terminate.recv() => {}
     }
+    let story = running.story();
     running.shut_down().await;
+    if let Some(path) = &arguments.report {
+        report::write(&story, path)?;
+    }
     Ok(())
 }

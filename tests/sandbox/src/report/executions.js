@@ -27,10 +27,19 @@ class Executions {
       {},
       make("span", { class: "title" }, execution.name),
       make("span", { class: "mode" }, execution.mode || "rotate"),
-      make("span", { class: `status ${execution.status.toLowerCase()}` }, execution.status.toLowerCase().replace("_", " ")),
+      make(
+        "span",
+        { class: `status ${execution.status.toLowerCase()}` },
+        execution.status.toLowerCase().replace("_", " "),
+      ),
       make("span", { class: "when" }, momentOf(execution.from)),
       make("span", { class: "lasted" }, lasted),
-      make("span", { class: "states" }, counted(execution.steps.length, "state"), troubles ? make("em", { class: "wrong" }, `, ${counted(troubles, "error")}`) : ""),
+      make(
+        "span",
+        { class: "states" },
+        counted(execution.steps.length, "state"),
+        troubles ? make("em", { class: "wrong" }, `, ${counted(troubles, "error")}`) : "",
+      ),
     );
     const item = make("details", { class: "execution", "data-execution": execution.name }, summary);
     let isDrawn = false;
@@ -43,15 +52,25 @@ class Executions {
   }
 
   drawBody(execution) {
-    const list = make("ol", { class: "steps" }, ...execution.steps.map((step) => this.drawStep(step, execution)));
+    const isNoted = execution.steps.some((step) => step.tries.length > 1 || step.tries.some((one) => one.error));
+    const list = make(
+      "ol",
+      { class: `steps${isNoted ? " noted" : ""}` },
+      ...execution.steps.map((step) => this.drawStep(step, execution)),
+    );
     const silent = execution.steps.filter((step) => SILENT_KINDS.has(step.kind)).length;
     const toggle = (event) => {
       const isShown = list.classList.toggle("all");
-      event.target.textContent = isShown ? "Show only the states that do something" : `Show the ${counted(silent, "choice")} and passes too`;
+      event.target.textContent = isShown
+        ? "Show only the states that do something"
+        : `Show the ${counted(silent, "choice")} and passes too`;
       event.target.setAttribute("aria-pressed", String(isShown));
     };
     const words = `Show the ${counted(silent, "choice")} and passes too`;
-    const whole = this.drawPayloads([["Input of the execution", execution.input], ["Its output", execution.output]]);
+    const whole = this.drawPayloads([
+      ["Input of the execution", execution.input],
+      ["Its output", execution.output],
+    ]);
     const own = make("details", { class: "whole" }, make("summary", {}, "Input and output of the execution"));
     own.addEventListener("toggle", () => own.children.length === 1 && own.append(whole));
     return make(
@@ -74,9 +93,18 @@ class Executions {
     const button = make(
       "button",
       { class: "step", "aria-expanded": "false", title: `${step.kind}, entered ${momentOf(step.from)}` },
-      make("span", { class: "state" }, step.name, step.place ? make("span", { class: "where" }, ` ${step.place}`) : null),
+      make(
+        "span",
+        { class: "state" },
+        step.name,
+        step.place ? make("span", { class: "where" }, ` ${step.place}`) : null,
+      ),
       make("span", { class: "strip", "aria-hidden": "true" }, bar),
-      make("span", { class: "lasted" }, step.kind === "Choice" || step.kind === "Pass" ? step.kind.toLowerCase() : durationOf(to - step.from)),
+      make(
+        "span",
+        { class: "lasted" },
+        step.kind === "Choice" || step.kind === "Pass" ? step.kind.toLowerCase() : durationOf(to - step.from),
+      ),
       make("span", { class: "note" }, [tries, ...errors.map((one) => one.error)].filter(Boolean).join(" · ")),
     );
     const item = make("li", { class: SILENT_KINDS.has(step.kind) ? "silent" : null, "data-state": step.name }, button);
@@ -99,7 +127,12 @@ class Executions {
       inside.append(line);
     });
     const call = step.tries[step.tries.length - 1];
-    const told = call ? [[`Given to ${call.called}`, call.input], ["Its answer", call.output]] : [];
+    const told = call
+      ? [
+          [`Given to ${call.called}`, call.input],
+          ["Its answer", call.output],
+        ]
+      : [];
     inside.append(this.drawPayloads([["Input", step.input], ["Output", step.output], ...told]));
     return inside;
   }
@@ -107,7 +140,12 @@ class Executions {
   drawPayloads(payloads) {
     const shown = payloads.filter(([, place]) => place !== null && place !== undefined);
     const draw = ([title, place]) =>
-      make("figure", { class: "payload" }, make("figcaption", {}, title), make("pre", { tabindex: "0" }, ...colourJson(this.payload(place))));
+      make(
+        "figure",
+        { class: "payload" },
+        make("figcaption", {}, title),
+        make("pre", { tabindex: "0" }, ...colourJson(this.payload(place))),
+      );
     return make("div", { class: "payloads" }, ...shown.map(draw));
   }
 
@@ -118,7 +156,9 @@ class Executions {
       return "@" in value ? this.payload(value["@"]) : members(value);
     };
     const members = (value) =>
-      Array.isArray(value) ? value.map(whole) : Object.fromEntries(Object.entries(value).map(([name, member]) => [name, whole(member)]));
+      Array.isArray(value)
+        ? value.map(whole)
+        : Object.fromEntries(Object.entries(value).map(([name, member]) => [name, whole(member)]));
     const kept = this.story.payloads[place];
     return kept === null || typeof kept !== "object" ? kept : members(kept);
   }

@@ -236,6 +236,10 @@ fn trouble(status: InvocationStatus, details: &str, input: &Value) -> Option<(Ho
         InvocationStatus::Cancelled => {
             Some((HostMoment::NoAnswer, "the command was cancelled before it ended".to_owned()))
         }
+        // A host is believed by its own answer alone; SSM calls a step that was skipped a success as well.
+        InvocationStatus::Success if answer(input).is_none() => {
+            Some((HostMoment::Failed, format!("answered nothing that is a proof: {}", causes(input))))
+        }
         InvocationStatus::Pending
         | InvocationStatus::InProgress
         | InvocationStatus::Delayed
@@ -246,18 +250,27 @@ fn trouble(status: InvocationStatus, details: &str, input: &Value) -> Option<(Ho
 
 /// The host's own words, else the start of what its script printed.
 fn causes(input: &Value) -> String {
-    let plugins = input["CommandPlugins"].as_array().map_or(&[][..], Vec::as_slice);
-    let outputs: Vec<&str> = plugins.iter().filter_map(|plugin| plugin["Output"].as_str()).collect();
-    let answer = |output: &&str| {
-        let mut values = serde_json::Deserializer::from_str(output).into_iter::<HostAnswer>();
-        values.next().and_then(Result::ok)
-    };
-    let Some(answer) = outputs.iter().find_map(answer) else {
-        return outputs.join(" ").trim().chars().take(300).collect();
+    let Some(answer) = answer(input) else {
+        return outputs(input).collect::<Vec<_>>().join(" ").trim().chars().take(300).collect();
     };
     let named = answer.failures.iter().map(|failure| {
         let place = if failure.instance.is_empty() { String::new() } else { format!(" at {}", failure.instance) };
         format!("{}{place}: {}", failure.error.name(), failure.message)
     });
     named.collect::<Vec<_>>().join("; ")
+}
+
+/// What a host answered; nothing where it printed no answer.
+fn answer(input: &Value) -> Option<HostAnswer> {
+    let parsed = |output: &str| {
+        // Behind the answer SSM puts what the script wrote to stderr.
+        let mut values = serde_json::Deserializer::from_str(output).into_iter::<HostAnswer>();
+        values.next().and_then(Result::ok)
+    };
+    outputs(input).find_map(parsed)
+}
+
+fn outputs(input: &Value) -> impl Iterator<Item = &str> {
+    let plugins = input["CommandPlugins"].as_array().map_or(&[][..], Vec::as_slice);
+    plugins.iter().filter_map(|plugin| plugin["Output"].as_str())
 }

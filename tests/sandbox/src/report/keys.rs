@@ -65,6 +65,7 @@ struct Course {
 struct Reading<'a> {
     user: &'a str,
     secret: Option<String>,
+    start: i64,
     set_up_events: u64,
     made_before: BTreeMap<&'a str, Timestamp>,
     key_of_version: BTreeMap<String, String>,
@@ -78,6 +79,7 @@ pub(super) fn lanes(sources: &Sources<'_>, journal: &[Event], to: i64) -> Vec<Ke
     let mut reading = Reading {
         user: &sources.settings.user,
         secret: sources.cloud.secret(&sources.settings.secret.id).map(|secret| secret.arn),
+        start: milliseconds(sources.recorder.start),
         set_up_events: sources.recorder.set_up_events,
         made_before: made_before.collect(),
         key_of_version: BTreeMap::new(),
@@ -134,7 +136,8 @@ impl Reading<'_> {
             }
             _ => return,
         }
-        self.note_phases(milliseconds(event.time));
+        let is_set_up = event.number <= self.set_up_events;
+        self.note_phases(if is_set_up { self.start } else { milliseconds(event.time) });
     }
 
     fn is_ours(&self, secret_arn: &str) -> bool {

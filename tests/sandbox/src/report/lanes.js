@@ -56,10 +56,12 @@ function keyTrack(key, story, scale, colours) {
     const classes = `bar phase ${span.is}${isOlder ? " older" : ""}`;
     track.append(make("span", { class: classes, style }, label ? make("span", { class: "inside" }, label) : null));
   });
-  key.marks.filter((mark) => mark.kind === "gone").forEach((mark) => {
-    const place = make("span", { class: "moment ending", style: { left: percent(scale.at(mark.at)) } });
-    track.append(place);
-  });
+  key.marks
+    .filter((mark) => mark.kind === "gone")
+    .forEach((mark) => {
+      const place = make("span", { class: "moment ending", style: { left: percent(scale.at(mark.at)) } });
+      track.append(place);
+    });
   return track;
 }
 
@@ -92,16 +94,26 @@ function hostTrack(host, story, scale, colours) {
     strip.spans.forEach((span) => {
       for (const part of cutByOutages(span, host.outages)) {
         const style = { "--colour": colours.of(span.is), "--row": row, "--rows": rows };
-        track.append(piece(scale, part.from, endOf(part.to, story, scale), { class: `bar held ${part.how}`, style }));
+        const classes = `bar held ${part.how}`;
+        track.append(
+          piece(scale, startOf(part.from, story, scale), endOf(part.to, story, scale), { class: classes, style }),
+        );
       }
     });
   });
   if (rows === 0) {
-    host.there.forEach((span) => track.append(piece(scale, span.from, span.to, { class: "bar empty" })));
+    host.there.forEach((span) => {
+      track.append(
+        piece(scale, startOf(span.from, story, scale), endOf(span.to, story, scale), { class: "bar empty" }),
+      );
+    });
   }
   track.append(...drawMarks(host.marks, scale));
   return track;
 }
+
+/** What is so at the start of the story was so before it, and comes in from the edge. */
+const startOf = (from, story, scale) => (from <= story.from ? scale.momentAt(0) : from);
 
 /** What is so at the end of the story goes on to the edge. */
 const endOf = (to, story, scale) => (to >= story.to ? scale.momentAt(1) : to);
@@ -127,14 +139,27 @@ function hasIncident(host, story) {
 
 /** How many of a place's hosts held which key when: one area for each key. */
 function stackTrack(hosts, story, scale, colours) {
-  const track = make("div", { class: "track stack-track", role: "img", "aria-label": `${hosts.length} hosts together` });
+  const track = make("div", {
+    class: "track stack-track",
+    role: "img",
+    "aria-label": `${hosts.length} hosts together`,
+  });
   const changes = [];
-  hosts.forEach((host) => host.strips.forEach((strip) => strip.spans.forEach((span) => {
-    const share = 1 / host.strips.length;
-    changes.push({ at: span.from, key: span.is, by: share }, { at: endOf(span.to, story, scale), key: span.is, by: -share });
-  })));
+  hosts.forEach((host) =>
+    host.strips.forEach((strip) =>
+      strip.spans.forEach((span) => {
+        const share = 1 / host.strips.length;
+        changes.push(
+          { at: startOf(span.from, story, scale), key: span.is, by: share },
+          { at: endOf(span.to, story, scale), key: span.is, by: -share },
+        );
+      }),
+    ),
+  );
   changes.sort((a, b) => a.at - b.at);
-  const keys = [...new Set(changes.map((change) => change.key))].sort((a, b) => (colours.of(b) < colours.of(a) ? -1 : 1));
+  const keys = [...new Set(changes.map((change) => change.key))].sort((a, b) =>
+    colours.of(b) < colours.of(a) ? -1 : 1,
+  );
   const held = new Map(keys.map((key) => [key, 0]));
   const outlines = new Map(keys.map((key) => [key, { above: [], below: [] }]));
   const note = (x) => {
@@ -153,7 +178,11 @@ function stackTrack(hosts, story, scale, colours) {
     if (place === changes.length - 1 || changes[place + 1].at !== change.at) note(x);
   });
   const y = (count) => (hosts.length - count).toFixed(2);
-  const picture = makeSvg("svg", { viewBox: `0 0 1000 ${hosts.length}`, preserveAspectRatio: "none", "aria-hidden": "true" });
+  const picture = makeSvg("svg", {
+    viewBox: `0 0 1000 ${hosts.length}`,
+    preserveAspectRatio: "none",
+    "aria-hidden": "true",
+  });
   keys.forEach((key) => {
     const { above, below } = outlines.get(key);
     const points = [...above, ...below.reverse()].map(([x, count]) => `${x.toFixed(2)},${y(count)}`).join(" ");

@@ -9,7 +9,9 @@ function drawSummary(header, story) {
     make("p", { class: "paragraph" }, ...story.summary.flatMap((sentence) => [...withKeys(sentence, story), " "])),
   );
   if (story.breaches.length === 0) return;
-  const lines = story.breaches.map((breach) => make("li", {}, make("time", {}, momentOf(breach.at)), make("span", {}, breach.text)));
+  const lines = story.breaches.map((breach) =>
+    make("li", {}, make("time", {}, momentOf(breach.at)), make("span", {}, breach.text)),
+  );
   header.append(make("ol", { class: "breaches" }, ...lines));
 }
 
@@ -17,8 +19,11 @@ function drawSummary(header, story) {
 function withKeys(sentence, story) {
   const colours = new Colours(story.keys);
   const ids = new Set(story.keys.map((key) => key.id));
-  return sentence.split(/(AKIA[A-Z0-9]+)/).map((part) =>
-    ids.has(part) ? make("code", { class: "key-name", style: { "--colour": colours.of(part) } }, part) : part);
+  return sentence
+    .split(/(AKIA[A-Z0-9]+)/)
+    .map((part) =>
+      ids.has(part) ? make("code", { class: "key-name", style: { "--colour": colours.of(part) } }, part) : part,
+    );
 }
 
 function drawPage() {

@@ -70,7 +70,9 @@ mod tests {
                 Some(place) => unpack_members(table, &table[usize::try_from(place).unwrap()]),
                 None => unpack_members(table, value),
             },
-            _ => unpack_members(table, value),
+            Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) | Value::Array(_) => {
+                unpack_members(table, value)
+            }
         }
     }
 
@@ -80,7 +82,7 @@ mod tests {
                 members.iter().map(|(name, member)| (name.clone(), unpack(table, member))).collect()
             }
             Value::Array(items) => items.iter().map(|item| unpack(table, item)).collect(),
-            _ => value.clone(),
+            Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => value.clone(),
         }
     }
 

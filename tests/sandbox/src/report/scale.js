@@ -9,7 +9,10 @@ const MARGIN = 9;
 
 /** The stretches of time in which something happened, in order. */
 function busyStretches(story) {
-  const stretches = [[story.from, story.from], [story.to, story.to]];
+  const stretches = [
+    [story.from, story.from],
+    [story.to, story.to],
+  ];
   const at = (moment) => stretches.push([moment, moment]);
   story.executions.forEach((execution) => stretches.push([execution.from, execution.to ?? story.to]));
   story.keys.forEach((key) => key.marks.forEach((mark) => at(mark.at)));
@@ -100,12 +103,15 @@ class Scale {
     const apart = 62;
     const start = this.at(stretch.from) * this.pixels;
     const end = this.at(stretch.to) * this.pixels;
-    const steps = [1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 21600, 43200, 86400].map((step) => step * SECOND);
+    const steps = [1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 21600, 43200, 86400].map(
+      (step) => step * SECOND,
+    );
     const length = stretch.to - stretch.from;
     const step = steps.find((candidate) => ((end - start) * candidate) / Math.max(length, 1) >= apart);
     const ticks = [];
     if (!step) return ticks;
-    for (let at = Math.ceil(stretch.from / step) * step; at <= stretch.to; at += step) ticks.push({ at, withSeconds: step < MINUTE });
+    for (let at = Math.ceil(stretch.from / step) * step; at <= stretch.to; at += step)
+      ticks.push({ at, withSeconds: step < MINUTE });
     return ticks;
   }
 }

@@ -6,22 +6,34 @@ use super::hosts::{HostLane, HostMoment, Outage};
 use super::keys::{KeyLane, KeyMoment, KeyPhase};
 use super::story::Sources;
 use crate::cloud::{Effect, Event, Outcome};
-use crate::machine::ExecutionStatus;
+use crate::machine::{Execution, ExecutionStatus};
 
 /// So many hosts are named one by one.
 const NAMED: usize = 3;
 
 /// The one line.
 pub(super) fn verdict(sources: &Sources<'_>) -> String {
-    let (broken, failed) = (sources.findings.len(), sources.failed_backups.len());
-    match (broken, failed) {
-        (0, 0) => "Everything held.".to_owned(),
-        (0, failed) => format!("{} failed.", count(failed, "nightly backup")),
-        (broken, 0) => format!("{} found.", count(broken, "broken guarantee")),
-        (broken, failed) => {
-            format!("{} found, and {} failed.", count(broken, "broken guarantee"), count(failed, "nightly backup"))
-        }
+    let troubles = [
+        (sources.findings.len(), "broken guarantee", "was found", "were found"),
+        (sources.failed_backups.len(), "nightly backup", "failed", "failed"),
+        (ended_badly(sources).count(), "execution", "failed", "failed"),
+    ];
+    let told: Vec<String> = troubles
+        .into_iter()
+        .filter(|(number, ..)| *number > 0)
+        .map(|(number, what, one, many)| format!("{} {}", count(number, what), verb(number, one, many)))
+        .collect();
+    let held = sources.findings.is_empty() && sources.failed_backups.is_empty();
+    match (held, told.is_empty()) {
+        (true, true) => "Everything held.".to_owned(),
+        (true, false) => format!("Everything held; {}.", list(&told)),
+        (false, _) => format!("{}.", list(&told)),
     }
+}
+
+fn ended_badly<'a>(sources: &Sources<'a>) -> impl Iterator<Item = &'a Execution> {
+    let is_well = |status| matches!(status, ExecutionStatus::Succeeded | ExecutionStatus::Running);
+    sources.executions.iter().filter(move |execution| !is_well(execution.status))
 }
 
 /// The sentences.
@@ -101,12 +113,16 @@ fn standing(keys: &[KeyLane], hosts: &[HostLane]) -> Option<String> {
 fn troubles(hosts: &[HostLane]) -> Option<String> {
     let with_outage =
         |kind: Outage| hosts.iter().filter(|host| host.outages.iter().any(|outage| outage.is == kind)).collect();
-    let with_mark =
-        |kind: HostMoment| hosts.iter().filter(|host| host.marks.iter().any(|mark| mark.kind == kind)).collect();
-    let clauses: [(Vec<&HostLane>, &str); 4] = [
-        (with_outage(Outage::Stopped), "stopped for a time"),
-        (with_outage(Outage::Silent), "silent for a time"),
-        (with_mark(HostMoment::Failed), "not brought in at the first attempt"),
+    let with_mark = |kind: HostMoment| {
+        hosts.iter().filter(|host| host.marks.iter().any(|mark| mark.kind == kind)).collect::<Vec<_>>()
+    };
+    let (late, lacking): (Vec<_>, Vec<_>) =
+        with_mark(HostMoment::Failed).into_iter().partition(|host| was_brought_in(host));
+    let clauses: [(Vec<&HostLane>, &str); 5] = [
+        (with_outage(Outage::Stopped), "stopped"),
+        (with_outage(Outage::Silent), "silent"),
+        (late, "not brought in at the first attempt"),
+        (lacking, "commanded without success to the last"),
         (with_mark(HostMoment::Restored), "put back to an older disk"),
     ];
     let told: Vec<String> = clauses
@@ -117,12 +133,14 @@ fn troubles(hosts: &[HostLane]) -> Option<String> {
     (!told.is_empty()).then(|| format!("{}.", list(&told)))
 }
 
+/// Whether a host proved after its last failure.
+fn was_brought_in(host: &HostLane) -> bool {
+    let last = |kind| host.marks.iter().rev().find(|mark| mark.kind == kind).map(|mark| mark.at);
+    last(HostMoment::Proved) > last(HostMoment::Failed)
+}
+
 fn failed_executions(sources: &Sources<'_>) -> Option<String> {
-    let ended_badly = sources
-        .executions
-        .iter()
-        .filter(|execution| !matches!(execution.status, ExecutionStatus::Succeeded | ExecutionStatus::Running));
-    let told: Vec<String> = ended_badly
+    let told: Vec<String> = ended_badly(sources)
         .map(|execution| {
             let error = execution.error.as_deref().map(|error| format!(" ({error})")).unwrap_or_default();
             format!("{} ended {}{error}", execution.name, execution.status)
@@ -158,8 +176,7 @@ fn duration_after(before: i64, at: i64) -> String {
     let (days, hours, minutes) = (seconds / 86_400, seconds / 3_600 % 24, seconds / 60 % 60);
     let number = |value: i64, word: &str| count(usize::try_from(value).unwrap_or_default(), word);
     let text = match (days, hours, minutes) {
-        (0, 0, 0) => number(seconds, "second"),
-        (0, 0, minutes) if seconds % 60 == 0 => number(minutes, "minute"),
+        (0, 0, 0) => format!("{seconds} s"),
         (0, 0, minutes) => format!("{minutes} min {} s", seconds % 60),
         (0, hours, _) => number(hours, "hour"),
         (days, _, _) => number(days, "day"),

@@ -18,7 +18,16 @@ class Timeline {
     this.view = { zoomed: null, query: "", onlyIncidents: false, open: new Set(), detailed: new Set() };
     this.places = this.gather();
     this.plot = make("div", { class: "plot" });
-    section.append(this.heading(), this.legend(), this.plot);
+    section.append(
+      this.heading(),
+      this.legend(),
+      this.plot,
+      make(
+        "p",
+        { class: "caption" },
+        "Where nothing happens, time is folded and fainter. Select a date to look at it closely, a host to read its course, an execution to see its states. Times are UTC, and simulated.",
+      ),
+    );
     this.pointer = new Pointer(this);
     new ResizeObserver(() => this.fitWidth()).observe(this.plot);
   }
@@ -36,24 +45,56 @@ class Timeline {
 
   heading() {
     const find = (event) => this.change({ query: event.target.value.trim().toLowerCase() });
-    const input = make("input", { type: "search", id: "search", placeholder: "Find a host, region or key", "aria-label": "Find a host, region or key", oninput: find });
-    const only = make("input", { type: "checkbox", id: "incidents", onchange: (event) => this.change({ onlyIncidents: event.target.checked }) });
+    const input = make("input", {
+      type: "search",
+      id: "search",
+      placeholder: "Find a host, region or key",
+      "aria-label": "Find a host, region or key",
+      oninput: find,
+    });
+    const only = make("input", {
+      type: "checkbox",
+      id: "incidents",
+      onchange: (event) => this.change({ onlyIncidents: event.target.checked }),
+    });
     this.found = make("output", { for: "search", class: "found" });
-    const label = make("label", { class: "only" }, only, ` only the ${counted(this.incidents.size, "host")} with an incident`);
+    const label = make(
+      "label",
+      { class: "only" },
+      only,
+      ` only the ${counted(this.incidents.size, "host")} with an incident`,
+    );
     return make(
       "div",
       { class: "heading" },
       make("h2", { id: "timeline-title" }, "Keys and hosts"),
-      make("div", { class: "tools" }, this.found, this.incidents.size > 0 && this.incidents.size < this.story.hosts.length ? label : null, input),
+      make(
+        "div",
+        { class: "tools" },
+        this.found,
+        this.incidents.size > 0 && this.incidents.size < this.story.hosts.length ? label : null,
+        input,
+      ),
     );
   }
 
   legend() {
     const sample = (classes, words, colour) =>
-      make("li", {}, make("span", { class: "sample" }, make("span", { class: `bar ${classes}`, style: { "--colour": colour, "--row": 0, "--rows": 1 } })), words);
+      make(
+        "li",
+        {},
+        make(
+          "span",
+          { class: "sample" },
+          make("span", { class: `bar ${classes}`, style: { "--colour": colour, "--row": 0, "--rows": 1 } }),
+        ),
+        words,
+      );
     const sign = (name, words) => make("li", {}, symbol(name), words);
     const ink = "var(--faint)";
-    const keys = this.story.keys.map((key) => sample("phase current", make("code", {}, key.id), this.colours.of(key.id)));
+    const keys = this.story.keys.map((key) =>
+      sample("phase current", make("code", {}, key.id), this.colours.of(key.id)),
+    );
     const kinds = new Set(this.story.hosts.flatMap((host) => host.marks.map((mark) => mark.kind)));
     const outages = new Set(this.story.hosts.flatMap((host) => host.outages.map((outage) => outage.is)));
     const phases = new Set(this.story.keys.flatMap((key) => key.spans.map((span) => span.is)));
@@ -97,16 +138,40 @@ class Timeline {
     const focused = document.activeElement?.dataset?.focus;
     const rest = parseFloat(getComputedStyle(this.plot).getPropertyValue("--names")) || 0;
     this.scale = new Scale(this.busy, Math.max(this.width - rest, 120), this.view.zoomed);
-    this.plot.replaceChildren(this.drawBackdrop(), this.drawAxis(), this.drawExecutions(), ...this.drawKeys(), ...this.drawHosts());
+    this.plot.replaceChildren(
+      this.drawBackdrop(),
+      this.drawAxis(),
+      this.drawExecutions(),
+      ...this.drawKeys(),
+      ...this.drawHosts(),
+      this.drawVeil(),
+    );
     this.pointer.attach();
     if (focused) this.plot.querySelector(`[data-focus="${CSS.escape(focused)}"]`)?.focus({ preventScroll: true });
   }
 
   drawBackdrop() {
-    const stretch = (classes, left, right) => make("span", { class: classes, style: { left: percent(left), width: percent(right - left) } });
-    const runs = this.story.executions.map((execution) => stretch("running", this.scale.at(execution.from), this.scale.at(execution.to ?? this.story.to)));
+    const stretch = (classes, left, right) =>
+      make("span", { class: classes, style: { left: percent(left), width: percent(right - left) } });
+    const runs = this.story.executions.map((execution) =>
+      stretch("running", this.scale.at(execution.from), this.scale.at(execution.to ?? this.story.to)),
+    );
     const folds = this.scale.folds.map((fold) => stretch("fold", fold.left, fold.right));
-    return make("div", { class: "backdrop", "aria-hidden": "true" }, ...runs, ...folds, make("span", { class: "crosshair", hidden: true }));
+    return make(
+      "div",
+      { class: "backdrop", "aria-hidden": "true" },
+      ...runs,
+      ...folds,
+      make("span", { class: "crosshair", hidden: true }),
+    );
+  }
+
+  /** Above the bars, which run through folded time as well. */
+  drawVeil() {
+    const veils = this.scale.folds.map((fold) =>
+      make("span", { style: { left: percent(fold.left), width: percent(fold.right - fold.left) } }),
+    );
+    return make("div", { class: "backdrop veil", "aria-hidden": "true" }, ...veils);
   }
 
   drawAxis() {
@@ -121,7 +186,7 @@ class Timeline {
         const label = isZoomed ? `${day}, back to the whole` : day;
         const attributes = {
           class: "day",
-          style: { left: percent(stretch.start) },
+          style: { left: percent(Math.min(stretch.start, 1 - (label.length * 7) / scale.pixels)) },
           title: isZoomed ? "Show the whole story" : `Look closely at ${day} ${clockOf(stretch.from)}`,
           "aria-pressed": String(isZoomed),
           "data-focus": `day ${place}`,
@@ -132,16 +197,17 @@ class Timeline {
       }
     });
     let end = 0;
-    const tick = (at, withSeconds, x) => {
-      if (x < end) return;
+    const tick = (at, withSeconds, x, limit) => {
       const text = clockOf(at, withSeconds);
+      if (x < end || x + text.length * 6.2 > limit) return;
       track.append(make("span", { class: "tick", style: { left: percent(x / scale.pixels) } }, text));
       end = x + text.length * 6.2 + 10;
     };
     scale.busy.forEach((stretch, place) => {
       const start = stretch.start * scale.pixels;
-      tick(stretch.from, false, start);
-      scale.ticks(stretch).forEach(({ at, withSeconds }) => tick(at, withSeconds, scale.at(at) * scale.pixels));
+      tick(stretch.from, false, start, scale.pixels);
+      const limit = stretch.right * scale.pixels;
+      scale.ticks(stretch).forEach(({ at, withSeconds }) => tick(at, withSeconds, scale.at(at) * scale.pixels, limit));
       const fold = scale.folds[place];
       if (!fold) return;
       const text = durationOf(fold.to - fold.from);
@@ -160,7 +226,7 @@ class Timeline {
       const left = this.scale.at(execution.from);
       const right = this.scale.at(execution.to ?? this.story.to);
       const pixels = Math.max((right - left) * this.scale.pixels, 7);
-      const label = [execution.name, execution.mode].find((text) => text && text.length * 6.2 + 10 < pixels);
+      const label = [execution.name, execution.name.match(/\d*$/)[0]].find((text) => text.length * 6.2 + 10 < pixels);
       const attributes = {
         class: `run ${execution.status.toLowerCase()}`,
         style: { left: percent(left), width: `max(7px, ${percent(right - left)})` },
@@ -178,7 +244,12 @@ class Timeline {
   drawKeys() {
     return this.story.keys.map((key) => {
       const name = make("div", { class: "name" }, make("code", {}, key.id));
-      const lane = make("div", { class: "lane key", "data-key": key.id }, name, keyTrack(key, this.story, this.scale, this.colours));
+      const lane = make(
+        "div",
+        { class: "lane key", "data-key": key.id },
+        name,
+        keyTrack(key, this.story, this.scale, this.colours),
+      );
       lane.subject = { key };
       return lane;
     });
@@ -211,8 +282,14 @@ class Timeline {
   drawPlace({ place, found, hosts }) {
     const isMany = place.hosts.length > MANY;
     const title = make("h3", {}, place.region, make("span", { class: "account" }, ` ${place.account}`));
-    const head = make("div", { class: `lane place${isMany ? " together" : ""}` }, make("div", { class: "name" }, title, make("div", { class: "quiet" }, counted(place.hosts.length, "host"))));
-    head.append(isMany ? stackTrack(place.hosts, this.story, this.scale, this.colours) : make("div", { class: "track" }));
+    const head = make(
+      "div",
+      { class: `lane place${isMany ? " together" : ""}` },
+      make("div", { class: "name" }, title, make("div", { class: "quiet" }, counted(place.hosts.length, "host"))),
+    );
+    head.append(
+      isMany ? stackTrack(place.hosts, this.story, this.scale, this.colours) : make("div", { class: "track" }),
+    );
     head.subject = isMany ? { place } : null;
     const lanes = hosts.flatMap((host) => this.drawHost(host));
     return [head, ...lanes, this.drawMore(place, found, hosts)].filter(Boolean);
@@ -224,13 +301,21 @@ class Timeline {
     const left = found.length - hosts.length;
     if (left === 0 && !isOpen) return null;
     const quiet = found.slice().filter((host) => !hosts.includes(host) && !this.incidents.has(host)).length;
-    const words = isOpen ? "Show only the hosts with an incident" : quiet === left ? `Show ${counted(left, "more host")}, all without an incident` : `Show ${counted(left, "more host")}`;
+    const words = isOpen
+      ? "Show only the hosts with an incident"
+      : quiet === left
+        ? `Show ${counted(left, "more host")}, all without an incident`
+        : `Show ${counted(left, "more host")}`;
     const toggle = () => {
       if (isOpen) this.view.open.delete(place.name);
       else this.view.open.add(place.name);
       this.draw();
     };
-    return make("div", { class: "more" }, make("button", { "data-focus": `place ${place.name}`, "aria-expanded": String(isOpen), onclick: toggle }, words));
+    return make(
+      "div",
+      { class: "more" },
+      make("button", { "data-focus": `place ${place.name}`, "aria-expanded": String(isOpen), onclick: toggle }, words),
+    );
   }
 
   drawHost(host) {
@@ -240,8 +325,23 @@ class Timeline {
       else this.view.detailed.add(host.id);
       this.draw();
     };
-    const name = make("button", { class: "name", title: host.id, "data-focus": `host ${host.id}`, "aria-expanded": String(isDetailed), onclick: toggle }, host.name);
-    const lane = make("div", { class: "lane host", "data-host": host.id }, name, hostTrack(host, this.story, this.scale, this.colours));
+    const name = make(
+      "button",
+      {
+        class: "name",
+        title: host.id,
+        "data-focus": `host ${host.id}`,
+        "aria-expanded": String(isDetailed),
+        onclick: toggle,
+      },
+      host.name,
+    );
+    const lane = make(
+      "div",
+      { class: "lane host", "data-host": host.id },
+      name,
+      hostTrack(host, this.story, this.scale, this.colours),
+    );
     lane.subject = { host };
     return isDetailed ? [lane, this.drawCourse(host)] : [lane];
   }
@@ -249,7 +349,13 @@ class Timeline {
   /** What happened on a host, in words and in order. */
   drawCourse(host) {
     const lines = courseOf(host, this.story).map(({ at, text, isWrong }) =>
-      make("li", { class: isWrong ? "wrong" : null }, make("time", { datetime: new Date(at).toISOString() }, momentOf(at)), make("span", {}, text)));
+      make(
+        "li",
+        { class: isWrong ? "wrong" : null },
+        make("time", { datetime: new Date(at).toISOString() }, momentOf(at)),
+        make("span", {}, text),
+      ),
+    );
     const where = `${host.id} in ${host.region}, account ${host.account}`;
     return make("div", { class: "course", "data-course": host.id }, make("p", {}, where), make("ol", {}, ...lines));
   }
@@ -258,13 +364,16 @@ class Timeline {
 /** What happened on a host, in the order of time. */
 function courseOf(host, story) {
   const lines = [];
-  host.strips.forEach((strip) => strip.spans.forEach((span) => {
-    const verb = span.from === story.from ? "held" : "holds";
-    lines.push({ at: span.from, text: `${strip.endpoint} ${verb} ${span.is}` });
-  }));
+  host.strips.forEach((strip) =>
+    strip.spans.forEach((span) => {
+      const verb = span.from === story.from ? "held" : "holds";
+      lines.push({ at: span.from, text: `${strip.endpoint} ${verb} ${span.is}` });
+    }),
+  );
   host.outages.forEach((outage) => {
     lines.push({ at: outage.from, text: outage.is === "stopped" ? "was stopped" : "its agent did not answer" });
-    if (outage.to < story.to) lines.push({ at: outage.to, text: outage.is === "stopped" ? "started" : "its agent answered again" });
+    if (outage.to < story.to)
+      lines.push({ at: outage.to, text: outage.is === "stopped" ? "started" : "its agent answered again" });
   });
   host.there.forEach((span) => {
     if (span.from > story.from) lines.push({ at: span.from, text: "was launched" });

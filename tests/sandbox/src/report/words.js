@@ -34,7 +34,9 @@ function durationOf(milliseconds) {
   const parts = (large, unit, small, name) => {
     const whole = Math.floor(milliseconds / large);
     const rest = Math.round((milliseconds - whole * large) / small);
-    return rest > 0 && rest * small < large ? `${whole} ${unit} ${rest} ${name}` : `${Math.round(milliseconds / large)} ${unit}`;
+    return rest > 0 && rest * small < large
+      ? `${whole} ${unit} ${rest} ${name}`
+      : `${Math.round(milliseconds / large)} ${unit}`;
   };
   if (milliseconds < HOUR) return parts(MINUTE, "min", SECOND, "s");
   if (milliseconds < DAY) return parts(HOUR, "h", MINUTE, "min");
@@ -46,7 +48,8 @@ function make(tag, attributes, ...children) {
   const element = document.createElement(tag);
   for (const [name, value] of Object.entries(attributes || {})) {
     if (value === null || value === undefined || value === false) continue;
-    if (name === "style") Object.entries(value).forEach(([property, setting]) => element.style.setProperty(property, setting));
+    if (name === "style")
+      Object.entries(value).forEach(([property, setting]) => element.style.setProperty(property, setting));
     else if (name.startsWith("on")) element.addEventListener(name.slice(2), value);
     else element.setAttribute(name, value === true ? "" : value);
   }

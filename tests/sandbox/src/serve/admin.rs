@@ -10,6 +10,7 @@ use serde_json::{Value, json};
 use tokio::sync::oneshot;
 
 use super::Service;
+use crate::report;
 
 /// Longer than any rotation needs; a slip of the finger must not run for an hour.
 const MOST_DAYS: u32 = 1000;
@@ -45,6 +46,13 @@ struct Passing {
 
 impl Service {
     pub(super) async fn administrate(self: &Arc<Self>, request: &Request<Vec<u8>>) -> Response<Vec<u8>> {
+        if (request.method().as_str(), request.uri().path()) == ("GET", "/sandbox/report") {
+            let page = report::page(&self.story()).into_bytes();
+            return Response::builder()
+                .header("content-type", "text/html; charset=utf-8")
+                .body(page)
+                .unwrap_or_default();
+        }
         let (status, answer) = match self.route(request).await {
             Ok(answer) => (StatusCode::OK, answer),
             Err(refusal) => (refusal.status, json!({ "error": refusal.message })),

@@ -8,6 +8,7 @@
 //! | `GET /sandbox/findings` | | guarantees that the auditor saw broken; an empty list is what everybody wants |
 //! | `GET /sandbox/backups` | | nightly backups that failed |
 //! | `GET /sandbox/notices` | | what SNS published |
+//! | `GET /sandbox/report` | | the report: the page of keys, hosts and executions as they are by now (HTML) |
 //! | `GET /sandbox/clock` | | the simulated time |
 //! | `POST /sandbox/clock` | `{"days": 8}` or `{"seconds": 90}` | lets time pass; every night every running host backs up |
 //! | `POST /sandbox/hosts/ID/stop`, `start`, `terminate` | | as somebody at the console does |
@@ -21,7 +22,7 @@
 //! | `GET /sandbox/functions` | | the functions: name, binary, environment with its credentials, to run them elsewhere |
 //! | `POST /sandbox/executions` | `{"arn": "arn:aws:states:…", "status": "RUNNING"}` | tells about an execution of another orchestrator |
 //!
-//! Every answer is JSON; a refusal is `{"error": "…"}` with status 400, 404 or 405.
+//! Every answer but the report is JSON; a refusal is `{"error": "…"}` with status 400, 404 or 405.
 
 mod admin;
 mod elsewhere;
@@ -37,6 +38,7 @@ use tokio::task::JoinHandle;
 
 use crate::cloud::HttpOutcome;
 use crate::cloud::serve::{Answers, serve};
+use crate::report::{Recorder, Story};
 use crate::world::World;
 use hosts::Images;
 
@@ -48,6 +50,7 @@ pub struct Service {
     world: World,
     address: SocketAddr,
     images: Images,
+    recorder: Arc<Recorder>,
 }
 
 /// A service that runs until it is shut down.
@@ -70,7 +73,8 @@ impl Running {
             Some(times) => world.clock.keep_pace(times),
             None => world.clock.stand_still_when_nothing_runs(),
         }
-        let service = Arc::new(Service { images: Images::of(&world), world, address });
+        let recorder = Recorder::attach(&world.cloud, &world.fleet, &world.settings);
+        let service = Arc::new(Service { images: Images::of(&world), world, address, recorder });
         let serving = serve(Arc::clone(&service), listener);
         let server = tokio::spawn(async move {
             // It ends with the task; a listener that accepts no more shows at the next request.
@@ -89,6 +93,11 @@ impl Running {
         &self.service.world
     }
 
+    /// What has happened so far.
+    pub fn story(&self) -> Story {
+        self.service.story()
+    }
+
     /// Takes no more requests, stops what runs, and ends the functions' processes.
     pub async fn shut_down(self) {
         self.server.abort();
@@ -105,6 +114,10 @@ impl Running {
 impl Service {
     fn url(&self) -> String {
         format!("http://{}", self.address)
+    }
+
+    fn story(&self) -> Story {
+        Story::of_world(&self.world, &self.recorder)
     }
 }
 
