@@ -173,10 +173,14 @@ fn the_documents_parameters_are_those_that_are_sent_and_those_that_the_script_re
     let declared: BTreeSet<String> = built["parameters"].as_object().unwrap().keys().cloned().collect();
     let sender = read("functions/send-command/src/lib.rs");
     let script = read("statemachine/documents/apply-s3-credential/linux.sh");
+    let windows = read("statemachine/documents/apply-s3-credential/windows.ps1");
     for name in &declared {
         assert!(sender.contains(&format!("(\"{name}\",")), "send-command does not send {name}");
         let is_read = script.contains(&format!("SSM_{name}-'{{{{ {name} }}}}'")) || name == "executionTimeout";
         assert!(is_read, "linux.sh does not read {name}");
+        // Windows finds its instances by itself.
+        let is_read = windows.contains(&format!("$env:SSM_{name} '{{{{ {name} }}}}'"));
+        assert_eq!(is_read, !["endpoints", "executionTimeout"].contains(&name.as_str()), "windows.ps1: {name}");
     }
     let sent = sender.matches("(\"").count();
     assert!(sent >= declared.len(), "the table of parameters was found");
@@ -191,13 +195,5 @@ fn the_document_fits_ssm_and_every_pattern_is_anchored() {
         let pattern = parameter["allowedPattern"].as_str().unwrap_or_else(|| panic!("{name} has no pattern"));
         // The agent's match is not anchored (EMULATORS.md).
         assert!(pattern.starts_with('^') && pattern.ends_with('$'), "{name}: {pattern}");
-    }
-}
-
-#[test]
-fn the_scripts_spell_the_errors_of_hosts_as_the_domain_does() {
-    let script = read("statemachine/documents/apply-s3-credential/linux.sh");
-    for error in HostError::ALL {
-        assert!(script.contains(error.name()), "linux.sh never says {}", error.name());
     }
 }

@@ -88,7 +88,17 @@ check_parameters() {
   read -ra endpoint_names <<<"$endpoints"
   note_optional_endpoints
   ((${#credential_urls[@]} >= 1 && ${#credential_urls[@]} <= 20)) || refuse_parameter credentials
+  are_urls "${credential_urls[@]}" || refuse_parameter credentials
+  are_urls "${foreign_urls[@]}" || refuse_parameter foreignCredentials
   ((${#endpoint_names[@]} >= 1)) || refuse_parameter endpoints
+}
+
+# Go's patterns cannot count as far as SQL Server's 128 characters of a credential's name.
+are_urls() { # name…
+  local url
+  for url in "$@"; do
+    [[ $url =~ ^s3://[A-Za-z0-9._:/-]{1,123}$ ]] || return 1
+  done
 }
 
 # An endpoint with a question mark is not on every host of the fleet.

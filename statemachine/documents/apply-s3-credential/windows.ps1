@@ -108,11 +108,11 @@ function Read-Parameter {
 }
 
 # A new agent sets SSM_<name>; for an older one, which does not know interpolationType, the text between the quotes was
-# replaced. The document's allowedPatterns admit no quote, so that the replacement cannot leave the quotes. Where the
-# text is still the placeholder, the agent is new and Windows dropped a variable that is empty.
+# replaced. The document's allowedPatterns admit no quote, so that the replacement cannot leave the quotes. Windows may
+# drop a variable that is empty; the rotation's never is, so that it tells a new agent.
 function Get-Parameter($variable, $text) {
   if ($null -ne $variable) { return $variable }
-  if ($text -cmatch '^\{\{') { return '' }
+  if ($null -ne $env:SSM_rotation) { return '' }
   return $text
 }
 
@@ -136,7 +136,7 @@ function Confirm-Parameter {
 
 function Split-Url($text, $parameter) {
   foreach ($url in $text.Split([char[]]' ', [StringSplitOptions]::RemoveEmptyEntries)) {
-    if ($url -cnotmatch '^s3://[A-Za-z0-9._:/-]+\z') { Deny-Parameter $parameter }
+    if ($url -cnotmatch '^s3://[A-Za-z0-9._:/-]{1,123}\z') { Deny-Parameter $parameter }
     $url
   }
 }

@@ -19,6 +19,8 @@ pub const ROWS: &[Row] = rows![
     an_old_command_that_comes_late_does_no_harm,
     an_old_agent_comes_to_the_same_answer,
     a_parameter_that_the_document_would_refuse_is_refused_again,
+    a_credential_with_a_name_that_no_sql_server_takes_is_refused_before_anything_is_touched,
+    a_url_that_would_leave_its_quotes_is_refused_before_anything_is_touched,
     on_linux_an_administrator_is_needed,
 ];
 
@@ -135,6 +137,27 @@ fn a_parameter_that_the_document_would_refuse_is_refused_again() -> Situation {
             assert!(stage.message().contains("proofPrefix"), "{}", stage.message());
             stage.holds(&[(URL, OLD_KEY)]);
         })
+}
+
+/// SQL Server takes 128 characters, and no pattern of a document counts so far.
+fn a_credential_with_a_name_that_no_sql_server_takes_is_refused_before_anything_is_touched() -> Situation {
+    Situation::new()
+        .so(|stage| stage.set("credentials", &format!("{URL}/{}", "x".repeat(128 - URL.len()))))
+        .answers(host_failed(HostError::InvalidParameter))
+        .and(|stage| {
+            assert!(stage.message().contains("credentials"), "{}", stage.message());
+            stage.holds(&[(URL, OLD_KEY)]);
+        })
+}
+
+fn a_url_that_would_leave_its_quotes_is_refused_before_anything_is_touched() -> Situation {
+    Situation::new()
+        .so(|stage| {
+            stage.has_a_document_without_patterns();
+            stage.set("foreignCredentials", "s3://bucket/x'];DROP");
+        })
+        .answers(host_failed(HostError::InvalidParameter))
+        .and(|stage| assert!(stage.message().contains("foreignCredentials"), "{}", stage.message()))
 }
 
 fn on_linux_an_administrator_is_needed() -> Situation {
