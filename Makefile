@@ -6,7 +6,8 @@
 try:
 	cargo build --quiet --workspace --bins
 	cargo run --quiet --bin sandbox -- rotate \
-	  --fleet tests/sandbox/examples/fleet.json --settings tests/sandbox/examples/settings.json
+	  --fleet tests/sandbox/examples/fleet.json --settings tests/sandbox/examples/settings.json \
+	  --report "$${CARGO_TARGET_DIR:-target}/report.html"
 
 # Everything: style, lints, all tests of ours, and what tools of other people say.
 test: lint unit shell strangers

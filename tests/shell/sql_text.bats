@@ -27,6 +27,10 @@ setup() { load_script; }
     equals "$url $(region_of "$url")" "$url eu-west-1"
   done
   equals "$(region_of s3://b.s3.us-gov-west-1.amazonaws.com/x)" us-gov-west-1
+  equals "$(region_of s3://b.s3-fips.us-gov-west-1.amazonaws.com/x)" us-gov-west-1
+  equals "$(region_of s3://b.s3-fips.dualstack.us-east-2.amazonaws.com/x)" us-east-2
+  equals "$(region_of s3://b.bucket.vpce-0abc1-de2.s3.eu-west-1.vpce.amazonaws.com/x)" eu-west-1
+  equals "$(region_of s3://point-111122223333.s3-accesspoint.eu-central-1.amazonaws.com/x)" eu-central-1
 }
 
 @test "a host name that names no region of AWS's gives none" {

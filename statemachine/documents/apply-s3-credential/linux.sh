@@ -482,11 +482,12 @@ back_up() { # url
   done
 }
 
-# SQL Server assumes us-east-1 unless told (FACTS B). A host name that is not AWS's needs no region.
+# SQL Server assumes us-east-1 unless told (FACTS B). A host name that is not AWS's needs no region; of AWS's, PrivateLink,
+# FIPS and access points have names of their own.
 region_of() { # url
-  local url=${1,,}
-  if [[ $url =~ ^s3://([^/]*\.)?s3[.-](dualstack\.)?([a-z]{2}(-[a-z]+)+-[0-9]+)\.amazonaws\.com ]]; then
-    printf '%s' "${BASH_REMATCH[3]}"
+  local url=${1,,} service='s3(-fips|-accesspoint|-accesspoint-fips)?[.-](dualstack\.)?'
+  if [[ $url =~ ^s3://([^/]*\.)?$service([a-z]{2}(-[a-z]+)+-[0-9]+)\.(vpce\.)?amazonaws\.com ]]; then
+    printf '%s' "${BASH_REMATCH[4]}"
   fi
 }
 

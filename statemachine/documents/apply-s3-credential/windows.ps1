@@ -660,10 +660,11 @@ function Test-KeyBySignedCall {
 # model is the smallest database that every instance has. Two backups of it at a time refuse each other (Msg 3023).
 function Backup-Model($instance, $url) {
   $options = 'COPY_ONLY, FORMAT'
-  # SQL Server assumes us-east-1 unless told (FACTS B). A host name that is not AWS's needs no region.
-  $ofAws = '^s3://([^/]*\.)?s3[.-](dualstack\.)?([a-z]{2}(-[a-z]+)+-[0-9]+)\.amazonaws\.com'
+  # SQL Server assumes us-east-1 unless told (FACTS B). A host name that is not AWS's needs no region; of AWS's,
+  # PrivateLink, FIPS and access points have names of their own.
+  $ofAws = '^s3://([^/]*\.)?s3(-fips|-accesspoint|-accesspoint-fips)?[.-](dualstack\.)?([a-z]{2}(-[a-z]+)+-[0-9]+)\.(vpce\.)?amazonaws\.com'
   if ($url.ToLowerInvariant() -cmatch $ofAws) {
-    $options += ', BACKUP_OPTIONS = N''{"s3": {"region":"' + $Matches[3] + '"}}'''
+    $options += ', BACKUP_OPTIONS = N''{"s3": {"region":"' + $Matches[4] + '"}}'''
   }
   $deadline = Get-Deadline
   while (-not (Invoke-Statement $instance "BACKUP DATABASE [model] TO URL = N'$url' WITH $options;")) {

@@ -5,9 +5,9 @@ use std::path::{Path, PathBuf};
 use sandbox::report::{self, Story, Unwritten};
 use sandbox::show;
 
-/// Where a report goes that nobody named a file for.
+/// Where a report goes that nobody named a file for: a name that no other person on this machine has taken.
 pub fn usual_place() -> PathBuf {
-    std::env::temp_dir().join("credential-rotation-report.html")
+    std::env::temp_dir().join(format!("credential-rotation-report-{}.html", std::process::id()))
 }
 
 /// Writes it.

@@ -36,6 +36,8 @@ pub async fn run(arguments: &Arguments) -> Result<bool, WorldError> {
     // What is no JSON goes in as a text: the state machine says itself what is wrong with it.
     let given = arguments.input.as_ref().map(|text| serde_json::from_str(text).unwrap_or_else(|_| json!(text)));
     let input: Value = given.unwrap_or_else(|| file.input.clone());
+    let path = arguments.report.clone().unwrap_or_else(report::usual_place);
+    sandbox::report::reserve(&path)?;
     let mut world = World::new(&file, settings, show::states()).await?;
     show::watch(&world);
     let recorder = Recorder::attach(&world.cloud, &world.fleet, &world.settings);
@@ -45,7 +47,6 @@ pub async fn run(arguments: &Arguments) -> Result<bool, WorldError> {
         all_succeeded = all_succeeded && tell(&mut world, chapter).await;
     }
     show::fleet(&world);
-    let path = arguments.report.clone().unwrap_or_else(report::usual_place);
     report::write(&Story::of_world(&world, &recorder), &path)?;
     world.shut_down().await;
     Ok(all_succeeded && world.auditor.findings().is_empty() && world.failed_backups().is_empty())

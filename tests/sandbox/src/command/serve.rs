@@ -38,6 +38,7 @@ pub async fn run(arguments: &Arguments) -> Result<(), WorldError> {
     let settings = read_json(&arguments.settings)?;
     // From the first, so that a signal that comes early ends the children as well.
     let (mut interrupt, mut terminate) = (signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?);
+    arguments.report.as_deref().map_or(Ok(()), sandbox::report::reserve)?;
     let world = World::new(&file, settings, show::states()).await?;
     show::watch(&world);
     let started = Running::start(world, arguments.port, arguments.pace).await;

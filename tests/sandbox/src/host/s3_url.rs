@@ -24,7 +24,10 @@ impl S3Url {
         let (bucket_in_host, region) = match aws {
             Some("s3") | None => (None, None),
             Some(aws) => match aws.split_once(".s3.") {
-                Some((bucket, region)) => (Some(bucket), Some(region)),
+                // PrivateLink: <bucket>.bucket.vpce-<id>.s3.<region>.vpce.amazonaws.com
+                Some((bucket, region)) => {
+                    (bucket.split(".bucket.vpce-").next(), Some(region.trim_end_matches(".vpce")))
+                }
                 None => (aws.strip_suffix(".s3"), aws.strip_prefix("s3.")),
             },
         };
@@ -54,6 +57,8 @@ mod tests {
         let expected = (Some("eu-west-1".to_owned()), "backups".to_owned(), "sql/proof.bak".to_owned());
         assert_eq!(parts("s3://backups.S3.eu-west-1.amazonaws.com/sql/proof.bak"), expected);
         assert_eq!(parts("s3://s3.eu-west-1.amazonaws.com:443/backups/sql/proof.bak"), expected);
+        let by_private_link = "s3://backups.bucket.vpce-0abc-1de.s3.eu-west-1.vpce.amazonaws.com/sql/proof.bak";
+        assert_eq!(parts(by_private_link), expected);
     }
 
     #[test]

@@ -45,6 +45,14 @@ pub struct Unwritten {
     cause: io::Error,
 }
 
+/// Takes the place of a report before there is one, so that a wrong name is told before hours have passed.
+///
+/// # Errors
+/// When the file cannot be written.
+pub fn reserve(path: &Path) -> Result<(), Unwritten> {
+    std::fs::write(path, "").map_err(|cause| Unwritten { path: path.to_owned(), cause })
+}
+
 /// Writes a story as one HTML file.
 ///
 /// # Errors

@@ -14,6 +14,7 @@ pub const ROWS: &[Row] = rows![
     names_of_credentials_compare_without_case,
     every_url_of_a_rotation_is_proved_and_altered,
     a_url_with_the_bucket_in_its_path_is_signed_for_its_region,
+    a_url_of_private_link_is_signed_for_its_region,
     a_url_without_a_region_is_signed_for_us_east_1,
     another_makers_s3_is_told_no_region,
     a_credential_below_ours_is_used_in_our_place_and_blocks_retirement,
@@ -93,6 +94,13 @@ fn a_url_with_the_bucket_in_its_path_is_signed_for_its_region() -> Situation {
         .so(|stage| urls(stage, &["s3://s3.eu-west-1.amazonaws.com:443/sql-backups/prod"]))
         .answers(altered(1))
         .and(|stage| all_backed_up_to(stage, "eu-west-1 sql-backups/prod/.credential-rotation/"))
+}
+
+fn a_url_of_private_link_is_signed_for_its_region() -> Situation {
+    Situation::new()
+        .so(|stage| urls(stage, &["s3://sql-backups.bucket.vpce-0abc1-de2.s3.eu-west-1.vpce.amazonaws.com/x"]))
+        .answers(altered(1))
+        .and(|stage| all_backed_up_to(stage, "eu-west-1 sql-backups/x/.credential-rotation/"))
 }
 
 /// SQL Server assumes this region unless it is told another one (FACTS B).
