@@ -1,7 +1,8 @@
 //! Clustered SQL Server: several nodes share an instance, and only the node that runs it can be asked to prove.
 //!
-//! A node names an instance by a short hash of its virtual network name, so that 25 of them (the most that one cluster
-//! takes) fit the ledger's tag beside all else, and the tag tells a reader nothing about the network.
+//! A node names an instance by a short hash of its cluster's id and its virtual network name, so that some twenty of them
+//! fit the ledger's tag beside all else, and the tag tells a reader nothing about the network. The id is part of it since
+//! two clusters of one fleet (production and its stand-by) may well have the same names.
 
 use std::collections::BTreeSet;
 use std::fmt;
@@ -9,10 +10,10 @@ use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
-/// Hexadecimal digits of a hash. Two names of one fleet that collide would have to belong to the same nodes to matter.
+/// Hexadecimal digits of a hash.
 const DIGITS: usize = 6;
 
-/// The first six hexadecimal digits of the SHA-256 of a virtual network name in lower case.
+/// The first six hexadecimal digits of the SHA-256 of `<cluster id>/<virtual network name>` in lower case.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub struct VirtualNameHash(String);

@@ -136,6 +136,8 @@ host_errors! {
     ProofFailedRestored => "look for a credential that shadows ours on the instance",
     /// The proof through the altered credential failed and what was there before could not be put back.
     ProofFailedNotRestored => "set the credential by hand from the secret's current version, at once",
+    /// Somebody else altered or dropped a credential while it was being proved, so that the proof says nothing.
+    AlteredMeanwhile => "nothing: the next attempt proves again; if it recurs, find who alters credentials at the same time",
     /// The command was stopped by its time-out in the middle.
     Interrupted => "raise executionTimeoutSeconds, or look for a slow instance",
 }

@@ -9,6 +9,9 @@ use serde::{Deserialize, Serialize};
 
 use crate::error::StepError;
 
+/// Characters of the lists that a command carries: what SSM's 64 KB leave beside the document.
+pub const LISTS_OF_A_COMMAND: usize = 2_500;
+
 /// Accounts and regions of one rotation: what they report together has to fit a state's 256 KiB.
 pub const PLACES: usize = 20;
 
@@ -271,6 +274,7 @@ impl Settings {
         })?;
         self.check_overlap_exceeds_waits()?;
         self.check_credentials()?;
+        self.check_parameters_fit()?;
         self.check_targets()
     }
 
@@ -284,6 +288,18 @@ impl Settings {
         })?;
         refuse(quiet_seconds <= longest, "schedule.quietPeriodHours", || {
             format!("the quiet period must be longer than waves.waveTimeoutSeconds ({longest} s)")
+        })
+    }
+
+    /// SSM's 64 KB are for the document together with the parameters of a command (FACTS C), and the document takes
+    /// most of them.
+    fn check_parameters_fit(&self) -> Result<(), StepError> {
+        let lists = [&self.credentials, &self.foreign_credentials, &self.sql_server.endpoints];
+        let characters: usize = lists.into_iter().flatten().map(|word| word.chars().count() + 1).sum();
+        refuse(characters > LISTS_OF_A_COMMAND, "credentials", || {
+            format!(
+                "credentials, foreignCredentials and sqlServer.endpoints have {characters} characters together, and a command carries {LISTS_OF_A_COMMAND}: make a second rotation"
+            )
         })
     }
 

@@ -111,7 +111,7 @@ pub fn judge(invocation: &Invocation, rotation: &str, target: &VersionId) -> Ver
             failed(NO_ANSWER, "the command succeeded without an answer: no step of the document ran on this platform")
         }
         "Cancelled" | "Terminated" => failed(CANCELLED, "the command was cancelled before the host answered"),
-        _ => failed(NO_ANSWER, &format!("{}: {}", invocation.details, invocation.outputs.join(" "))),
+        _ => failed(NO_ANSWER, &format!("{}: {}", invocation.details, said(&invocation.outputs))),
     }
 }
 
@@ -133,6 +133,12 @@ fn judge_answer(host: InstanceId, answer: HostAnswer, rotation: &str, target: &V
         return failed("", HostError::VersionNotVisibleYet.name(), &format!("the host worked on version {found}"));
     }
     Verdict::Proved(answer)
+}
+
+/// What the steps said that ran; the other platform's step is skipped, and says only that.
+fn said(outputs: &[String]) -> String {
+    let ran = outputs.iter().filter(|output| !output.starts_with("Step execution skipped"));
+    ran.map(String::as_str).collect::<Vec<_>>().join(" ")
 }
 
 /// The answer at the start of an output; the agent appends standard error to it.

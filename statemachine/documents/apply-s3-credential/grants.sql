@@ -1,5 +1,5 @@
 -- The least rights of the login that alters and proves the credentials, once on every instance.
--- Run by a sysadmin:  sqlcmd -S tcp:HOST -i grants.sql -v administrator=NAME
+-- Run by a sysadmin:  sqlcmd -b -S tcp:HOST -i grants.sql -v administrator="NAME"
 --
 -- On Windows without an administrator's secret the SSM agent's own account logs in: "NT AUTHORITY\SYSTEM", which SQL
 -- Server's set-up makes a login of. In a domain where the instance has a service principal name, Kerberos makes of it

@@ -219,6 +219,7 @@ await_hinted_target() {
 # The value is AKID:SECRET, as the published solution stores it, or a JSON object.
 read_access_key() { # value; sets access_key_id and secret_access_key
   local value=$1
+  value=${value#"${value%%[![:space:]]*}"} value=${value%"${value##*[![:space:]]}"}
   access_key_id='' secret_access_key=''
   if [[ $value =~ ^[[:space:]]*\{ ]]; then
     parse_flat_object "$value" || return 1
@@ -259,6 +260,9 @@ apply_to_every_instance() {
 apply_to_instance() {
   look_at_instance || return
   list_credentials || return
+  local -A seen_dates=()
+  local url
+  for url in "${credential_urls[@]}"; do seen_dates["${url,,}"]=${modified_of["${url,,}"]-}; done
   report_blocking
   drop_leftovers || return
   refuse_unfit_credentials || return
@@ -274,7 +278,13 @@ apply_to_instance() {
 }
 
 record_proof() { # how
+  local url
   list_credentials || return
+  for url in "${credential_urls[@]}"; do
+    [[ ${modified_of["${url,,}"]-} == "${seen_dates["${url,,}"]-}" ]] && continue
+    fail_instance AlteredMeanwhile "somebody altered $url while it was being proved"
+    return
+  done
   marker["$endpoint"]="$version $(date -u +%Y-%m-%dT%H:%M:%SZ) $modify_dates"
   write_marker || { fail_instance StateNotWritable "$marker_file cannot be written"; return; }
   ((proved += 1))
@@ -325,35 +335,39 @@ is_absent() {
   [[ -n ${may_be_absent["$endpoint"]-} && -z ${marker["$endpoint"]-} ]]
 }
 
-# Reads the S3 credentials into credential_kinds (lower-case name: s3 or other) and credential_names.
 list_credentials() {
+  read_credentials && return
+  name_sql_failure ConnectFailed
+  fail_instance "$sql_failure" "$sql_output"
+  return 1
+}
+
+# Reads the S3 credentials into credential_kinds (lower-case name: s3 or other) and credential_names.
+read_credentials() {
   local line kind modified name url
-  local -A modified_of=()
   credential_names=() modify_dates=''
-  declare -gA credential_kinds=()
-  if ! run_sql "SELECT N'~credential~' + CONVERT(nvarchar(33), modify_date, 126) + N'~' +
+  declare -gA credential_kinds=() modified_of=() spelled=()
+  run_sql "SELECT N'~credential~' + CONVERT(nvarchar(33), modify_date, 126) + N'~' +
   CASE WHEN credential_identity = N'S3 Access Key' THEN N's3' ELSE N'other' END + N'~' + name
-FROM sys.credentials WHERE LOWER(name) LIKE N's3://%' ORDER BY name;"; then
-    name_sql_failure ConnectFailed
-    fail_instance "$sql_failure" "$sql_output"
-    return 1
-  fi
+FROM sys.credentials WHERE LOWER(name) LIKE N's3://%' ORDER BY name;" || return 1
   while IFS= read -r line; do
     [[ $line == *~credential~* ]] || continue
     IFS='~' read -r modified kind name <<<"${line#*~credential~}"
     credential_names+=("$name")
     credential_kinds["${name,,}"]=$kind
     modified_of["${name,,}"]=$modified
+    spelled["${name,,}"]=$name
   done <<<"$sql_output"
   for url in "${credential_urls[@]}"; do modify_dates+=${modified_of["${url,,}"]-none}+; done
 }
 
-# Our own temporary credentials, left by a command that was killed, or copied with an image from another host.
+# This host's own temporary credentials, left by a command that was killed. Another host's may be proving a key at this
+# moment, where several nodes share an instance; one that came with an image covers nobody's backups.
 drop_leftovers() {
   local name url
   for name in "${credential_names[@]}"; do
     for url in "${credential_urls[@]}"; do
-      [[ ${name,,} == "${url,,}/${proof_prefix,,}/"* ]] || continue
+      [[ ${name,,} == "${url,,}/${proof_prefix,,}/${host,,}" ]] || continue
       run_sql "DROP CREDENTIAL $(quoted_name "$name");" && continue
       name_sql_failure AlterFailed
       fail_instance "$sql_failure" "$sql_output"
@@ -444,8 +458,15 @@ prove_through_temporary() { # url
     name_sql_failure ProofFailed
     fail_instance "$sql_failure" "$sql_output"
   fi
-  # One that stays covers nobody's backups; the next command drops it.
-  run_sql "DROP CREDENTIAL $(quoted_name "$name");" || log "$endpoint: $name stays: $sql_output"
+  if ! run_sql "DROP CREDENTIAL $(quoted_name "$name");"; then
+    # Gone already: the backup may have been signed with the key that is held, and proves nothing.
+    if [[ $outcome == 0 && $sql_output == *"Msg 15151,"* ]]; then
+      fail_instance AlteredMeanwhile "somebody dropped $name while it was proving the key"
+      return 1
+    fi
+    # One that stays covers nobody's backups; the next command drops it.
+    log "$endpoint: $name stays: $sql_output"
+  fi
   return "$outcome"
 }
 
@@ -496,22 +517,27 @@ replace_every_credential() { # the version held, or nothing
   for url in "${credential_urls[@]}"; do
     verb=ALTER
     if [[ -z ${credential_kinds["${url,,}"]-} ]]; then verb=CREATE; fi
-    if ! run_sql "$verb CREDENTIAL $(quoted_name "$url") $(with_access_key)"; then
+    if ! run_sql "$verb CREDENTIAL $(quoted_name "$(as_spelled "$url")") $(with_access_key)"; then
       name_sql_failure AlterFailed
       fail_instance "$sql_failure" "$sql_output"
       return 1
     fi
     changed["$endpoint"]=1
-    prove_through_held "$url" || put_back "$url" "$verb" "$1" || return 1
+    { note_date "$url" && prove_through_held "$url"; } || put_back "$url" "$verb" "$1" || return 1
   done
+}
+
+# Whoever alters the credential from here on is noticed.
+note_date() { # url
+  read_credentials && seen_dates["${url,,}"]=${modified_of["${url,,}"]-}
 }
 
 put_back() { # url, verb that changed it, the version held before or nothing
   local cause=$sql_output outcome=ProofFailedNotRestored
   if [[ $2 == CREATE ]]; then
-    run_sql "DROP CREDENTIAL $(quoted_name "$1");" && outcome=ProofFailedRestored
+    run_sql "DROP CREDENTIAL $(quoted_name "$(as_spelled "$1")");" && outcome=ProofFailedRestored
   elif [[ -n $3 ]] && fetch_secret "$secret_arn" --version-id "$3" && read_access_key "$fetched_value"; then
-    run_sql "ALTER CREDENTIAL $(quoted_name "$1") $(with_access_key)" && outcome=ProofFailedRestored
+    run_sql "ALTER CREDENTIAL $(quoted_name "$(as_spelled "$1")") $(with_access_key)" && outcome=ProofFailedRestored
   fi
   read_access_key "$target_value"
   fail_instance "$outcome" "$cause"
@@ -529,6 +555,11 @@ run_sql() { # statement; sets sql_output
 
 with_access_key() {
   printf "WITH IDENTITY = 'S3 Access Key', SECRET = N'%s:%s';" "$access_key_id" "${secret_access_key//\'/\'\'}"
+}
+
+# A credential's name as the instance has it: a server whose collation tells cases apart knows no other.
+as_spelled() { # name
+  printf '%s' "${spelled["${1,,}"]-$1}"
 }
 
 quoted_name() { # name

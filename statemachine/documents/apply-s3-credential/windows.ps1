@@ -56,6 +56,7 @@ function Invoke-ApplyS3Credential {
   try {
     Read-Parameter
     Confirm-Parameter
+    Confirm-Tool
     Open-StateDirectory
     Enter-Lock
     Find-Instance
@@ -132,6 +133,13 @@ function Confirm-Parameter {
   $command.Urls = @(Split-Url $command.Credentials 'credentials')
   $command.ForeignUrls = @(Split-Url $command.Foreign 'foreignCredentials')
   if ($command.Urls.Length -lt 1 -or $command.Urls.Length -gt 20) { Deny-Parameter 'credentials' }
+}
+
+# A signed call with the new key takes the CLI: a cmdlet would have the key as a parameter.
+function Confirm-Tool {
+  if ('none' -eq $command.Proof -and -not (Find-AwsCli)) {
+    Stop-Host 'ToolMissing' 'with proof none the AWS CLI is needed, and it is not installed'
+  }
 }
 
 function Split-Url($text, $parameter) {
@@ -271,7 +279,7 @@ function Find-Instance {
       Version = [string](Get-RegistryValue "$key\Setup" 'Version')
       Edition = [string](Get-RegistryValue "$key\Setup" 'Edition')
       VirtualName = [string](Get-RegistryValue "$key\Cluster" 'ClusterName')
-      DataSource = ''; Changed = $false; Held = ''; Since = ''; HeldDates = ''; PutBack = ''
+      DataSource = ''; Changed = $false; Dates = @{}; Seen = @{}; Held = ''; Since = ''; HeldDates = ''; PutBack = ''
       Names = @(); Kinds = @{}; ModifyDates = ''
     }
   }
@@ -297,8 +305,10 @@ function Get-DataSource($instance) {
   }
   if ('' -ne $port -and '1' -eq (Get-RegistryValue $tcp 'Enabled')) { return "tcp:$server,$port" }
   # Without TCP there is shared memory. The default instance has no name there.
-  if ('MSSQLSERVER' -eq $instance.Name) { return 'lpc:.' }
-  return 'lpc:.\' + $instance.Name
+  $server = '.'
+  if ($instance.VirtualName) { $server = $instance.VirtualName }
+  if ('MSSQLSERVER' -eq $instance.Name) { return "lpc:$server" }
+  return "lpc:$server\$($instance.Name)"
 }
 
 # The fixed port, of several the first; else the one that Windows gave at the last start (0 before the first start).
@@ -346,7 +356,7 @@ function Read-TargetKey {
 
 # $secret.Text is AKID:SECRET, as the published solution stores it, or a JSON object.
 function Read-AccessKey {
-  $text = $secret.Text.TrimEnd([char[]]"`r`n")
+  $text = $secret.Text.Trim()
   if ($text -cmatch '^\s*\{') {
     if (-not (Read-FlatObject)) { return $false }
     $secret.AccessKeyId = Get-JsonMember 'accessKeyId' 'AccessKeyId'
@@ -423,6 +433,7 @@ function Set-EveryInstance {
 function Set-Instance($instance) {
   if (-not (Test-InstanceHolds $instance)) { return }
   if (-not (Read-Credential $instance)) { return }
+  $instance.Seen = $instance.Dates
   Add-Blocking $instance
   if (-not (Remove-Leftover $instance)) { return }
   if (-not (Test-CredentialFits $instance)) { return }
@@ -443,6 +454,11 @@ function Set-Instance($instance) {
 
 function Complete-Instance($instance, $how) {
   if (-not (Read-Credential $instance)) { return }
+  foreach ($url in $command.Urls) {
+    if ($instance.Dates[$url] -ceq $instance.Seen[$url]) { continue }
+    [void](Add-Failure $instance.Name 'AlteredMeanwhile' "somebody altered $url while it was being proved")
+    return
+  }
   $instance.Held, $instance.Since, $instance.HeldDates = $run.Version, (Get-Timestamp), $instance.ModifyDates
   try {
     Write-Marker
@@ -514,9 +530,11 @@ function Add-Owner($instance) {
   if ($instance.VirtualName) { $run.Owner[(Get-NameHash $instance.VirtualName)] = 1 }
 }
 
-# The first six digits of the name's SHA-256: short enough for a tag, and it tells nothing about the network.
+# The first six digits of the SHA-256 of the cluster's id and the name, since two clusters of a fleet may have the same
+# names: short enough for a tag, and it tells nothing about the network.
 function Get-NameHash($name) {
-  $bytes = [Text.Encoding]::UTF8.GetBytes($name.ToLowerInvariant())
+  $cluster = [string](Get-RegistryValue 'Cluster' 'ClusterInstanceID')
+  $bytes = [Text.Encoding]::UTF8.GetBytes("$cluster/$name".ToLowerInvariant())
   # The one that Windows also has where its policy allows FIPS 140 algorithms only.
   $hash = [Security.Cryptography.SHA256CryptoServiceProvider]::new().ComputeHash($bytes)
   return [BitConverter]::ToString($hash, 0, 3).Replace('-', '').ToLowerInvariant()
@@ -527,28 +545,36 @@ function Get-LoginName {
   return [Environment]::UserDomainName + '\' + [Environment]::UserName
 }
 
-# Reads the S3 credentials into Names and Kinds (of a name, whatever its case: s3 or other).
 function Read-Credential($instance) {
+  if (Find-Credential $instance) { return $true }
+  return Add-SqlFailure $instance 'ConnectFailed'
+}
+
+# Reads the S3 credentials into Names and Kinds (of a name, whatever its case: s3 or other).
+function Find-Credential($instance) {
   $instance.Names = @()
   $instance.Kinds = [Collections.Hashtable]::new([StringComparer]::OrdinalIgnoreCase)
   $instance.ModifyDates = ''
   if (-not (Invoke-Statement $instance ("SELECT N'~credential~' + CONVERT(nvarchar(33), modify_date, 126) + N'~' + " +
         "CASE WHEN credential_identity = N'S3 Access Key' THEN N's3' ELSE N'other' END + N'~' + name " +
         "FROM sys.credentials WHERE LOWER(name) LIKE N's3://%' ORDER BY name;"))) {
-    return Add-SqlFailure $instance 'ConnectFailed'
+    return $false
   }
   $dates = [Collections.Hashtable]::new([StringComparer]::OrdinalIgnoreCase)
+  $instance.Spelled = [Collections.Hashtable]::new([StringComparer]::OrdinalIgnoreCase)
   foreach ($row in $run.Sql.Rows) {
     $parts = $row.Split([char[]]'~', 5)
     if ($parts.Length -ne 5 -or 'credential' -ne $parts[1]) { continue }
     $instance.Names += $parts[4]
     $instance.Kinds[$parts[4]] = $parts[3]
     $dates[$parts[4]] = $parts[2]
+    $instance.Spelled[$parts[4]] = $parts[4]
   }
   foreach ($url in $command.Urls) {
     if ($null -eq $dates[$url]) { $dates[$url] = 'none' }
     $instance.ModifyDates += $dates[$url] + '+'
   }
+  $instance.Dates = $dates
   return $true
 }
 
@@ -568,10 +594,12 @@ function Add-Blocking($instance) {
   }
 }
 
-# Our own temporary credentials, left by a command that was killed, or copied with an image from another host.
+# This host's own temporary credentials, left by a command that was killed. Another host's may be proving a key at this
+# moment, where nodes share an instance; one that came with an image covers nobody's backups.
 function Remove-Leftover($instance) {
   foreach ($name in $instance.Names) {
-    if ((Test-Leftover $name) -and -not (Invoke-Statement $instance "DROP CREDENTIAL $(Get-QuotedName $name);")) {
+    $isOurs = (Test-Leftover $name) -and $name.EndsWith("/$($command.HostId)", [StringComparison]::OrdinalIgnoreCase)
+    if ($isOurs -and -not (Invoke-Statement $instance "DROP CREDENTIAL $(Get-QuotedName $name);")) {
       return Add-SqlFailure $instance 'AlterFailed'
     }
   }
@@ -631,8 +659,12 @@ function Test-KeyThroughTemporary($instance, $url) {
   if (-not (Invoke-KeyStatement $instance 'CREATE' $name)) { return Add-SqlFailure $instance 'AlterFailed' }
   $proved = Backup-Model $instance "$name/proof.bak"
   if (-not $proved) { [void](Add-SqlFailure $instance 'ProofFailed') }
-  # One that stays covers nobody's backups; the next command drops it.
   if (-not (Invoke-Statement $instance "DROP CREDENTIAL $(Get-QuotedName $name);")) {
+    # Gone already: the backup may have been signed with the key that is held, and proves nothing.
+    if ($proved -and 15151 -eq $run.Sql.Number) {
+      return Add-Failure $instance.Name 'AlteredMeanwhile' "somebody dropped $name while it was proving the key"
+    }
+    # One that stays covers nobody's backups; the next command drops it.
     Write-Log "$($instance.Name): $name stays: $($run.Sql.Message)"
   }
   return $proved
@@ -678,9 +710,16 @@ function Set-EveryCredential($instance) {
   foreach ($url in $command.Urls) {
     $verb = 'ALTER'
     if ($null -eq $instance.Kinds[$url]) { $verb = 'CREATE' }
-    if (-not (Invoke-KeyStatement $instance $verb $url)) { return Add-SqlFailure $instance 'AlterFailed' }
+    if (-not (Invoke-KeyStatement $instance $verb (Get-SpelledName $instance $url))) {
+      return Add-SqlFailure $instance 'AlterFailed'
+    }
     $instance.Changed = $true
-    if (-not (Test-KeyThroughHeld $instance $url)) { return Restore-Credential $instance $url $verb }
+    # Whoever alters the credential from here on is noticed.
+    $listed = Find-Credential $instance
+    $instance.Seen[$url] = $instance.Dates[$url]
+    if (-not ($listed -and (Test-KeyThroughHeld $instance $url))) {
+      return Restore-Credential $instance $url $verb
+    }
   }
   return $true
 }
@@ -690,11 +729,11 @@ function Restore-Credential($instance, $url, $verb) {
   $cause = $run.Sql.Message
   $outcome = 'ProofFailedNotRestored'
   if ('CREATE' -eq $verb) {
-    if (Invoke-Statement $instance "DROP CREDENTIAL $(Get-QuotedName $url);") { $outcome = 'ProofFailedRestored' }
+    if (Invoke-Statement $instance "DROP CREDENTIAL $(Get-QuotedName (Get-SpelledName $instance $url));") { $outcome = 'ProofFailedRestored' }
   } elseif ($instance.PutBack) {
     $answer = Get-SecretVersion $command.SecretArn '' $instance.PutBack
     $secret.Text = $answer.Value
-    if ('' -eq $answer.Error -and (Read-AccessKey) -and (Invoke-KeyStatement $instance 'ALTER' $url)) {
+    if ('' -eq $answer.Error -and (Read-AccessKey) -and (Invoke-KeyStatement $instance 'ALTER' (Get-SpelledName $instance $url))) {
       $outcome = 'ProofFailedRestored'
     }
   }
@@ -722,6 +761,12 @@ function Send-Batch($instance) {
   $run.Sql = Invoke-SqlBatch $instance
   $batch.Statement = ''
   return (0 -eq $run.Sql.Number)
+}
+
+# A credential's name as the instance has it: a server whose collation tells cases apart knows no other.
+function Get-SpelledName($instance, $name) {
+  if ($instance.Spelled.ContainsKey($name)) { return $instance.Spelled[$name] }
+  return $name
 }
 
 function Get-QuotedName($name) {
@@ -892,10 +937,26 @@ function Get-FullComputerName {
   return ($network.HostName + '.' + $network.DomainName).TrimEnd([char[]]'.')
 }
 
+# The AWS Tools for PowerShell, in whichever edition. The large ones do not load by themselves, and are slow to load, so
+# that the CLI goes before them.
+function Test-AwsTools {
+  if (Get-Command Get-SECSecretValue -ErrorAction Ignore) { return $true }
+  if (Find-AwsCli) { return $false }
+  foreach ($module in 'AWS.Tools.SecretsManager', 'AWSPowerShell', 'AWSPowerShell.NetCore') {
+    try {
+      Import-Module $module -ErrorAction Stop
+      return $true
+    } catch {
+      continue
+    }
+  }
+  Stop-Host 'ToolMissing' 'neither the AWS CLI nor the AWS Tools for PowerShell (AWS.Tools.SecretsManager) is installed'
+}
+
 # A version by its label or by its id: Version, Value and an empty Error, or what AWS said.
 function Get-SecretVersion($arn, $label, $versionId) {
   $region = $arn.Split([char[]]':')[3]
-  if ($null -ne (Get-Command Get-SECSecretValue -ErrorAction Ignore)) {
+  if (Test-AwsTools) {
     $which = @{ VersionStage = $label }
     if ($versionId) { $which = @{ VersionId = $versionId } }
     try {
@@ -938,8 +999,7 @@ function Find-AwsCli {
     $path = [IO.Path]::Combine($folder.Trim([char[]]'" '), $program)
     if ([IO.File]::Exists($path)) { return $path }
   }
-  Stop-Host 'ToolMissing' ('the AWS CLI is not installed, nor are, for all but proof none, the AWS Tools for ' +
-    'PowerShell (AWS.Tools.SecretsManager)')
+  return ''
 }
 
 # The arguments hold no secret and nothing that needs a quote. With the key, it is in the child's environment only.
@@ -1013,7 +1073,7 @@ function Get-SqlConnection($instance) {
   $options['Connect Timeout'] = 8
   $options['Pooling'] = $false
   # A cluster across subnets has an address in each, of which one answers.
-  $options['MultiSubnetFailover'] = '' -ne $instance.VirtualName
+  $options['MultiSubnetFailover'] = '' -ne $instance.VirtualName -and $instance.DataSource -like 'tcp:*'
   $options['Integrated Security'] = '' -eq $secret.Administrator
   $connection = [Data.SqlClient.SqlConnection]::new($options.ToString())
   if ($secret.Administrator) {
@@ -1025,10 +1085,16 @@ function Get-SqlConnection($instance) {
   return $connection
 }
 
-# For SYSTEM and Administrators only, whoever made the folder: in %ProgramData% every user may make one. Throws.
+# For SYSTEM and Administrators only: in %ProgramData% every user may make a folder, and what somebody else laid into it
+# would keep rights of its own, so that such a folder is made anew. Throws.
 function Protect-StateDirectory($path) {
   $directory = [IO.DirectoryInfo]::new($path)
   if ($directory.Attributes -band [IO.FileAttributes]::ReparsePoint) { throw "$path is a link to another place" }
+  $owner = [Security.AccessControl.DirectorySecurity]::new($path, 'Owner').GetOwner([Security.Principal.SecurityIdentifier])
+  if ('S-1-5-18', 'S-1-5-32-544' -notcontains $owner.Value) {
+    $directory.Delete($true)
+    $directory.Create()
+  }
   $access = [Security.AccessControl.DirectorySecurity]::new()
   $access.SetSecurityDescriptorSddlForm('O:BAD:P(A;OICI;FA;;;SY)(A;OICI;FA;;;BA)', 'Owner, Access')
   if ($PSVersionTable.PSVersion.Major -lt 6) {

@@ -1,6 +1,8 @@
 //! A fleet described in a file: hosts with their SQL Server instances, the credential that they hold, what goes wrong,
 //! and what happens to them after the rotation.
 
+mod check;
+
 use std::path::Path;
 
 use jiff::Timestamp;
@@ -9,6 +11,8 @@ use serde::Deserialize;
 use crate::host::Platform;
 use crate::host::windows::{Cluster, Engine, Group, Installation, NoEngine};
 use crate::settings_file::{SettingsError, read_json};
+pub(crate) use check::is_instance_id;
+use check::{Flaw, check};
 
 /// The whole file.
 #[derive(Clone, Debug, Deserialize)]
@@ -233,11 +237,11 @@ impl FleetFile {
     /// When it cannot be read or is not understood, with the place.
     pub fn read(path: &Path) -> Result<FleetFile, FleetFileError> {
         let value = read_json(path)?;
-        serde_path_to_error::deserialize(value).map_err(|error| FleetFileError::Wrong {
-            path: path.display().to_string(),
-            place: error.path().to_string(),
-            problem: error.inner().to_string(),
-        })
+        let wrong = |place, problem| FleetFileError::Wrong { path: path.display().to_string(), place, problem };
+        let file = serde_path_to_error::deserialize(value)
+            .map_err(|error| wrong(error.path().to_string(), error.inner().to_string()))?;
+        check(&file).map_err(|Flaw { place, problem }| wrong(place, problem))?;
+        Ok(file)
     }
 }
 
@@ -275,7 +279,7 @@ mod tests {
         let check = |platform| serde_json::from_value::<HostEntry>(host(platform)).unwrap().check_engine();
         assert!(check("linux").is_ok());
         match (check("windows"), Engine::from_environment()) {
-            (Err(refused), Err(_)) => assert!(refused.to_string().contains("set PWSH"), "{refused}"),
+            (Err(refused), Err(_)) => assert!(refused.to_string().contains("PWSH"), "{refused}"),
             (checked, engine) => assert_eq!(checked.is_ok(), engine.is_ok()),
         }
         assert!(serde_json::from_value::<HostEntry>(host("macos")).is_err());

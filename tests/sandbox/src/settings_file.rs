@@ -52,6 +52,8 @@ pub fn complete(schema: &Value, mut settings: Value) -> Result<(Value, Settings)
     let validator = jsonschema::validator_for(schema).map_err(|error| SettingsError::Schema(error.to_string()))?;
     if let Err(error) = validator.validate(&settings) {
         let path = error.instance_path().to_string().trim_start_matches('/').replace('/', ".");
+        // A field that is missing at the top has no path of its own.
+        let path = if path.is_empty() { "(the top)".to_owned() } else { path };
         return Err(SettingsError::Wrong(StepError::InvalidSettings { path, problem: error.to_string() }));
     }
     let parsed = Settings::parse(&settings).map_err(SettingsError::Wrong)?;
@@ -115,7 +117,7 @@ mod tests {
         let missing = refusal(|settings| {
             settings.as_object_mut().unwrap().remove("topic");
         });
-        assert!(missing.contains("topic"), "{missing}");
+        assert!(missing.contains("topic") && missing.contains("`(the top)`"), "{missing}");
     }
 
     #[test]

@@ -86,6 +86,14 @@ pub enum WorldError {
     /// The report.
     #[error(transparent)]
     Report(#[from] Unwritten),
+    /// The port that it was to be served on.
+    #[error("port {port} of 127.0.0.1: {cause}; choose another with --port, or 0 for any")]
+    Port {
+        /// Which port.
+        port: u16,
+        /// Why not.
+        cause: std::io::Error,
+    },
     /// The machine that all this runs on.
     #[error("this machine refused: {0}")]
     Machine(#[from] std::io::Error),

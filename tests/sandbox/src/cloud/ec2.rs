@@ -12,7 +12,7 @@ use super::ServiceError;
 use super::event::Effect;
 use super::pages::page;
 use super::request::{Turn, filters, iso_8601};
-use super::state::State;
+use super::state::{State, serves};
 use super::visibility::Replicated;
 use power::Way;
 
@@ -101,6 +101,11 @@ impl Instance {
 }
 
 pub(super) fn answer(state: &mut State, turn: &mut Turn<'_>) -> Result<Value, ServiceError> {
+    // Every action of EC2's takes DryRun: whoever may call is told so by an error, and nothing is done.
+    if turn.flag("DryRun") && serves(turn.service, turn.action) {
+        let message = "Request would have succeeded, but DryRun flag is set.";
+        return Err(ServiceError::new(412, "DryRunOperation", message));
+    }
     match turn.action {
         "DescribeInstances" => describe_instances(state, turn),
         "CreateTags" => create_tags(state, turn),

@@ -164,10 +164,28 @@ fn describe_log_streams(state: &State, turn: &Turn<'_>) -> Result<Value, Service
 }
 
 /// From startTime on, and before endTime.
-fn is_between(turn: &Turn<'_>, event: &LogEvent) -> bool {
-    let bound = |name: &str| turn.optional_text(name).and_then(|text| text.parse::<i64>().ok());
-    let time = event.time.as_millisecond();
-    bound("startTime").is_none_or(|start| time >= start) && bound("endTime").is_none_or(|end| time < end)
+struct Span {
+    start: Option<i64>,
+    end: Option<i64>,
+}
+
+impl Span {
+    /// Both are milliseconds; a text in their place, which CloudWatch refuses, must not stand for no bound at all.
+    fn of(turn: &Turn<'_>) -> Result<Span, ServiceError> {
+        let bound = |name: &str| match turn.member(name) {
+            None => Ok(None),
+            Some(value) => value.as_i64().map(Some).ok_or_else(|| {
+                let message = format!("{value} at '{name}' can not be converted to a Long");
+                ServiceError::new(400, "SerializationException", message)
+            }),
+        };
+        Ok(Span { start: bound("startTime")?, end: bound("endTime")? })
+    }
+
+    fn holds(&self, event: &LogEvent) -> bool {
+        let time = event.time.as_millisecond();
+        self.start.is_none_or(|start| time >= start) && self.end.is_none_or(|end| time < end)
+    }
 }
 
 /// Without a token the newest page, or the oldest with startFromHead. A forward token says how many events of the stream
@@ -175,7 +193,8 @@ fn is_between(turn: &Turn<'_>, event: &LogEvent) -> bool {
 fn get_log_events(state: &State, turn: &Turn<'_>) -> Result<Value, ServiceError> {
     let (_, streams) = group_named(state, turn)?;
     let stream = streams.get(&turn.text("logStreamName")?).ok_or_else(|| missing("stream"))?;
-    let events: Vec<&LogEvent> = stream.iter().filter(|event| is_between(turn, event)).collect();
+    let span = Span::of(turn)?;
+    let events: Vec<&LogEvent> = stream.iter().filter(|event| span.holds(event)).collect();
     let size = turn.number("limit", MOST_EVENTS, 1, MOST_EVENTS)?;
     let token = turn.optional_text("nextToken");
     let position = token.as_deref().map(|token| match token.split_once('/') {
@@ -183,7 +202,7 @@ fn get_log_events(state: &State, turn: &Turn<'_>) -> Result<Value, ServiceError>
         Some(_) | None => Err(()),
     });
     let (start, end) = match position.transpose().map_err(|()| invalid_token(turn))? {
-        Some((true, seen)) => (events.len().min(seen), events.len().min(seen + size)),
+        Some((true, seen)) => (events.len().min(seen), events.len().min(seen.saturating_add(size))),
         Some((false, before)) => (before.min(events.len()).saturating_sub(size), before.min(events.len())),
         None if turn.flag("startFromHead") => (0, events.len().min(size)),
         None => (events.len().saturating_sub(size), events.len()),
@@ -204,12 +223,12 @@ fn filter_log_events(state: &State, turn: &Turn<'_>) -> Result<Value, ServiceErr
     let size = turn.number("limit", MOST_EVENTS, 1, MOST_EVENTS)?;
     let names = turn.texts("logStreamNames");
     let prefix = turn.optional_text("logStreamNamePrefix").unwrap_or_default();
-    let pattern = Pattern::parse(turn)?;
+    let (pattern, span) = (Pattern::parse(turn)?, Span::of(turn)?);
     let mut found: Vec<(&String, &LogEvent)> = streams
         .iter()
         .filter(|(name, _)| (names.is_empty() || names.contains(name)) && name.starts_with(&prefix))
         .flat_map(|(name, events)| events.iter().map(move |event| (name, event)))
-        .filter(|(_, event)| is_between(turn, event) && pattern.matches(&event.message))
+        .filter(|(_, event)| span.holds(event) && pattern.matches(&event.message))
         .collect();
     found.sort_by_key(|(_, event)| (event.time, event.number));
     let token = turn.optional_text("nextToken");

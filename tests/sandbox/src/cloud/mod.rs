@@ -8,7 +8,7 @@
 //! Read in this order: [`event`] (what the journal holds), [`caller`] (who asks), [`visibility`] (late views), then
 //! one file a service.
 
-#![allow(clippy::expect_used, reason = "a poisoned mutex ends a test run, as it should")]
+#![allow(clippy::expect_used, reason = "what a set-up or a hand asks for is refused by no rule of AWS's")]
 
 pub mod caller;
 pub mod client;
@@ -41,7 +41,7 @@ mod wire;
 mod tests;
 
 use std::collections::VecDeque;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, TryLockError, Weak};
 use std::time::Duration;
 
 use serde_json::Value;
@@ -238,6 +238,11 @@ impl Cloud {
         reply
     }
 
+    /// Whether this AWS has an action of a service.
+    pub fn serves(service: Service, action: &str) -> bool {
+        state::serves(service, action)
+    }
+
     /// What a person or AWS does without an API call, journalled under a word of ours.
     fn alter<T>(
         &self,
@@ -279,7 +284,7 @@ impl Cloud {
 
     /// SSM hands each invocation to this sink at its delivery time, when the node is online.
     pub fn set_command_sink(&self, sink: Arc<dyn Fn(Delivery) + Send + Sync>) {
-        *self.command_sink.lock().expect("the command sink's mutex is whole") = Some(sink);
+        *whole(&self.command_sink) = Some(sink);
     }
 
     /// What a host reports about an invocation: progress and, once, its result.
@@ -294,7 +299,7 @@ impl Cloud {
 
     /// Calls `observer` for every later event, in order, after its effects can be read.
     pub fn subscribe(&self, observer: Arc<dyn Fn(&Event) + Send + Sync>) {
-        self.observers.lock().expect("the observers' mutex is whole").push(observer);
+        whole(&self.observers).push(observer);
     }
 
     /// The clock of this AWS.
@@ -303,34 +308,44 @@ impl Cloud {
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
-        self.state.lock().expect("the cloud's mutex is whole")
+        whole(&self.state)
     }
 
     fn record(&self, state: &mut State, mut event: Event) {
         event.number = state.journal.len() as u64 + 1;
         state.journal.push(event.clone());
-        self.outbox.lock().expect("the outbox's mutex is whole").push_back(event);
+        whole(&self.outbox).push_back(event);
     }
 
     /// Hands waiting events to the observers, outside the state's lock so that an observer may read the cloud.
     /// Whoever comes while another thread (or an observer of this one) does so leaves its events to that thread.
     fn notify(&self) {
-        let next = || self.outbox.lock().expect("the outbox's mutex is whole").pop_front();
+        let next = || whole(&self.outbox).pop_front();
         loop {
             {
-                let Ok(_notifying) = self.notifying.try_lock() else { return };
+                let _notifying = match self.notifying.try_lock() {
+                    Ok(notifying) => notifying,
+                    Err(TryLockError::Poisoned(left)) => left.into_inner(),
+                    Err(TryLockError::WouldBlock) => return,
+                };
                 while let Some(event) = next() {
-                    let observers = self.observers.lock().expect("the observers' mutex is whole").clone();
+                    let observers = whole(&self.observers).clone();
                     observers.iter().for_each(|observer| observer(&event));
                 }
             }
-            if self.outbox.lock().expect("the outbox's mutex is whole").is_empty() {
+            if whole(&self.outbox).is_empty() {
                 return;
             }
         }
     }
 
     fn sink(&self) -> Option<CommandSink> {
-        self.command_sink.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        whole(&self.command_sink).clone()
     }
+}
+
+/// A call that panics ends with its connection. What it left is still the truth: the next caller goes on with it, and
+/// this AWS does not answer everybody after it with the same panic.
+fn whole<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -4,9 +4,10 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Weak;
 
+use jiff::Timestamp;
 use serde_json::Value;
 
-use super::caller::Session;
+use super::caller::{Caller, Session};
 use super::ec2::Instance;
 use super::event::Event;
 use super::faults::Faults;
@@ -20,7 +21,7 @@ use super::sns::Topics;
 use super::ssm::{Command, Document};
 use super::states::Executions;
 use super::visibility::Visibility;
-use super::{Service, ServiceError, ec2, iam, logs, s3, secretsmanager, sns, ssm, states, sts};
+use super::{Call, Service, ServiceError, ec2, iam, logs, s3, secretsmanager, sns, ssm, states, sts};
 use crate::machine::Machine;
 
 /// A value that must never be printed.
@@ -122,4 +123,13 @@ impl State {
             Service::Logs => logs::answer(self, turn),
         }
     }
+}
+
+/// Whether this AWS has an action. An empty one refuses every other by name, so no second list can fall behind.
+pub(super) fn serves(service: Service, action: &str) -> bool {
+    let (caller, region, input) = (Caller::Person, String::new(), Value::Null);
+    let call = Call { caller, region, service, action: action.to_owned(), input, signature_matches: true };
+    let mut turn = Turn::of(&call, "", Timestamp::UNIX_EPOCH);
+    let unknown = turn.unknown_action();
+    State::new("", "").answer(&mut turn).err() != Some(unknown)
 }

@@ -8,7 +8,7 @@ use sandbox::report::{Recorder, Story};
 use sandbox::settings_file::read_json;
 use sandbox::show;
 use sandbox::world::{World, WorldError};
-use serde_json::{Value, json};
+use serde_json::Value;
 
 use super::report;
 
@@ -22,20 +22,24 @@ pub struct Arguments {
     #[arg(long)]
     settings: PathBuf,
     /// The first execution's input, such as {"mode": "plan"}; the fleet file's own where it is left out.
-    #[arg(long)]
-    input: Option<String>,
+    #[arg(long, value_parser = json)]
+    input: Option<Value>,
     /// The report's file, an HTML page; in the folder for temporary files where it is left out.
     #[arg(long)]
     report: Option<PathBuf>,
+}
+
+/// An execution's input is JSON, as StartExecution wants it: what is not is a slip on the command line, not a run.
+fn json(text: &str) -> Result<Value, String> {
+    serde_json::from_str(text)
+        .map_err(|error| format!("it is no JSON: {error}; an example is '{{\"mode\": \"plan\"}}'"))
 }
 
 /// Whether every run succeeded, every guarantee held and no backup failed.
 pub async fn run(arguments: &Arguments) -> Result<bool, WorldError> {
     let file = FleetFile::read(&arguments.fleet)?;
     let settings = read_json(&arguments.settings)?;
-    // What is no JSON goes in as a text: the state machine says itself what is wrong with it.
-    let given = arguments.input.as_ref().map(|text| serde_json::from_str(text).unwrap_or_else(|_| json!(text)));
-    let input: Value = given.unwrap_or_else(|| file.input.clone());
+    let input = arguments.input.clone().unwrap_or_else(|| file.input.clone());
     let path = arguments.report.clone().unwrap_or_else(report::usual_place);
     sandbox::report::reserve(&path)?;
     let mut world = World::new(&file, settings, show::states()).await?;

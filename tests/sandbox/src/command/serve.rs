@@ -32,25 +32,23 @@ pub struct Arguments {
     report: Option<PathBuf>,
 }
 
-/// Serves until SIGINT or SIGTERM.
+/// Serves until SIGINT, SIGTERM or SIGHUP: a terminal that is closed leaves nothing behind either.
 pub async fn run(arguments: &Arguments) -> Result<(), WorldError> {
     let file = FleetFile::read(&arguments.fleet)?;
     let settings = read_json(&arguments.settings)?;
     // From the first, so that a signal that comes early ends the children as well.
     let (mut interrupt, mut terminate) = (signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?);
+    let mut hang_up = signal(SignalKind::hangup())?;
     arguments.report.as_deref().map_or(Ok(()), sandbox::report::reserve)?;
     let world = World::new(&file, settings, show::states()).await?;
     show::watch(&world);
     let started = Running::start(world, arguments.port, arguments.pace).await;
-    let running = started.map_err(|error| {
-        let problem =
-            format!("port {} of 127.0.0.1: {error}; choose another with --port, or 0 for any", arguments.port);
-        std::io::Error::new(error.kind(), problem)
-    })?;
+    let running = started.map_err(|cause| WorldError::Port { port: arguments.port, cause })?;
     show::served(&running);
     tokio::select! {
         _ = interrupt.recv() => {}
         _ = terminate.recv() => {}
+        _ = hang_up.recv() => {}
     }
     let story = running.story();
     running.shut_down().await;

@@ -232,6 +232,14 @@ mod tests {
     }
 
     #[test]
+    fn the_document_leaves_room_for_the_longest_parameters_of_a_command() {
+        let document = build(&folder()).unwrap().to_string().len();
+        // Two ARNs of 600 characters at most, and what is fixed.
+        let parameters = rotation::settings::LISTS_OF_A_COMMAND + 2 * 600 + 500;
+        assert!(document + parameters <= CONTENT_LIMIT_BYTES, "{document} bytes and {parameters} of parameters");
+    }
+
+    #[test]
     fn a_missing_script_is_named() {
         let error = build(Path::new("/nowhere")).unwrap_err();
         assert!(error.to_string().starts_with("/nowhere/document.json cannot be read"), "{error}");

@@ -191,7 +191,9 @@ impl Host {
             region: set_up.region,
             platform: set_up.platform,
             agent: set_up.agent,
-            engine: Some(set_up.platform).filter(|on| *on == Platform::Windows).and(Engine::from_environment().ok()),
+            engine: Some(set_up.platform)
+                .filter(|on| *on == Platform::Windows)
+                .and_then(|_| Engine::from_environment().ok()),
             patience_seconds: set_up.patience_seconds,
             root,
             clock,
@@ -367,6 +369,12 @@ fn endpoint(name: &str) -> Endpoint {
 
 /// The programs that are not this machine's own on a host.
 const STOOD_IN_FOR: [&str; 2] = ["aws", "sqlcmd"];
+
+/// Whether a host has such a program, which can then be missing.
+pub fn is_tool(name: &str) -> bool {
+    let is_of_the_system = || SYSTEM_FOLDERS.iter().any(|folder| Path::new(folder).join(name).is_file());
+    STOOD_IN_FOR.contains(&name) || (!name.contains('/') && is_of_the_system())
+}
 
 /// A link to `target`, or no link.
 fn place(link: &Path, target: Option<&Path>) -> io::Result<()> {

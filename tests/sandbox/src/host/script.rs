@@ -108,7 +108,7 @@ impl Script<'_> {
             }
             Interpreter::PowerShell(engine) => {
                 let mut command = Command::new(engine.program());
-                command.args(["-NoProfile", "-NonInteractive", "-File"]).arg(path);
+                command.args(Engine::SWITCHES).arg(path);
                 command
             }
         }

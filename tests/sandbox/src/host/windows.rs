@@ -7,8 +7,10 @@
 
 use std::fmt::Write;
 use std::fs;
-use std::io;
 use std::path::{Path, PathBuf};
+use std::sync::OnceLock;
+
+mod probe;
 
 use super::sql_server::SqlServer;
 
@@ -65,37 +67,63 @@ pub struct Engine {
 const OF_THE_RUNTIME: [&str; 4] = ["DOTNET_", "COMPlus_", "POWERSHELL_", "LD_LIBRARY_PATH"];
 
 /// Why a host's Windows script cannot run here.
-#[derive(Debug, thiserror::Error)]
+#[derive(Clone, Debug, thiserror::Error)]
 pub enum NoEngine {
     /// PWSH is not set.
     #[error(
         "no PowerShell runs a Windows host's script here: set PWSH to the path of pwsh, or take the host for Linux"
     )]
     NotNamed,
+    /// PWSH names what cannot be started.
+    #[error("PWSH names {program}, which cannot be started ({cause}): set it to the path of pwsh")]
+    NotFound {
+        /// The program.
+        program: PathBuf,
+        /// Why.
+        cause: String,
+    },
+    /// PWSH names a program that runs no PowerShell script.
+    #[error("PWSH names {program}, which runs no PowerShell script: set it to the path of pwsh")]
+    NotPowerShell {
+        /// The program.
+        program: PathBuf,
+    },
     /// The replacements are not there.
-    #[error("{path} cannot be read: {source}; it belongs to the checkout")]
+    #[error("{path} cannot be read: {cause}; it belongs to the checkout")]
     Replacements {
         /// Where they belong.
         path: PathBuf,
         /// Why.
-        source: io::Error,
+        cause: String,
     },
 }
 
 impl Engine {
-    /// The engine that the variable PWSH names.
+    /// The engine that the variable PWSH names. It is tried once, since every host of a fleet asks for it and a
+    /// PowerShell takes a moment to start.
     ///
     /// # Errors
     /// When it names none.
     #[allow(clippy::disallowed_methods, reason = "a local AWS has no configuration of its own to put it in")]
     pub fn from_environment() -> Result<Engine, NoEngine> {
-        let named = std::env::var_os("PWSH").filter(|program| !program.is_empty()).ok_or(NoEngine::NotNamed)?;
-        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/host/windows/replacements.ps1");
-        let replacements =
-            fs::read_to_string(&path).map_err(|source| NoEngine::Replacements { path: path.clone(), source })?;
-        let variables = std::env::vars().filter(|(name, _)| OF_THE_RUNTIME.iter().any(|known| name.starts_with(known)));
-        Ok(Engine { program: found(Path::new(&named)), variables: variables.collect(), replacements })
+        static TRIED: OnceLock<Result<Engine, NoEngine>> = OnceLock::new();
+        let named = || std::env::var_os("PWSH").filter(|program| !program.is_empty()).ok_or(NoEngine::NotNamed);
+        TRIED.get_or_init(|| Engine::named(Path::new(&named()?))).clone()
     }
+
+    #[allow(clippy::disallowed_methods, reason = "the runtime of .NET is found by variables of its own")]
+    fn named(program: &Path) -> Result<Engine, NoEngine> {
+        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/host/windows/replacements.ps1");
+        let unread = |error: std::io::Error| NoEngine::Replacements { path: path.clone(), cause: error.to_string() };
+        let replacements = fs::read_to_string(&path).map_err(unread)?;
+        let variables = std::env::vars().filter(|(name, _)| OF_THE_RUNTIME.iter().any(|known| name.starts_with(known)));
+        let engine = Engine { program: found(program), variables: variables.collect(), replacements };
+        probe::runs_scripts(&engine)?;
+        Ok(engine)
+    }
+
+    /// What stands between the program and a script's file, for the host's script and for the probe alike.
+    pub const SWITCHES: [&str; 3] = ["-NoProfile", "-NonInteractive", "-File"];
 
     /// The program.
     pub fn program(&self) -> &Path {
@@ -125,6 +153,8 @@ fn found(program: &Path) -> PathBuf {
     whole.unwrap_or_else(|| program.to_owned())
 }
 
+/// The one cluster that all nodes here belong to, as its service writes it below HKLM\Cluster.
+const CLUSTER: &str = "3f2c9b1e-5d47-4a0e-9c1b-7a6d5e4f3a21";
 const INSTANCES: &str = r"SOFTWARE\Microsoft\Microsoft SQL Server";
 
 /// The registry, the services and the cluster of a host, a line each: `path|name|value`, `service|name|state`,
@@ -152,6 +182,7 @@ fn describe(lines: &mut String, host: &str, port: u16, server: &SqlServer) -> st
     writeln!(lines, "service|{service}|{state}")?;
     if let Some(cluster) = &installation.cluster {
         writeln!(lines, r"{INSTANCES}\{id}\Cluster|ClusterName|{}", cluster.virtual_name)?;
+        writeln!(lines, "Cluster|ClusterInstanceID|{CLUSTER}")?;
         if let Some(Group { node, state }) = &cluster.group {
             writeln!(lines, "cluster|{}|{node}|{state}", cluster.virtual_name)?;
         }

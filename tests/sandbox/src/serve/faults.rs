@@ -39,8 +39,13 @@ impl Service {
             let served = cloud::Service::ALL.map(cloud::Service::name).join(", ");
             Refusal::bad(format!("service is one of {served}, and not `{service}`"))
         })?;
-        if nth == 0 || action.is_empty() {
-            return Err(Refusal::bad("action is the name of an API action, and nth counts such calls from 1"));
+        if !cloud::Cloud::serves(found, &action) {
+            return Err(Refusal::bad(format!(
+                "the local AWS does not serve {service}:{action}, so no such call can fail"
+            )));
+        }
+        if nth == 0 {
+            return Err(Refusal::bad("nth counts such calls from 1"));
         }
         let kind = match (kind, code, status) {
             (Kind::Throttle, None, None) => FaultKind::ThrottleBefore,

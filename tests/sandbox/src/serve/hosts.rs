@@ -6,26 +6,54 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 use std::{fs, io};
 
-use serde::Deserialize;
+use serde::{Deserialize, Deserializer};
 use serde_json::{Value, json};
 
 use super::Service;
 use super::admin::Refusal;
-use crate::host::{Host, HostFaults, HostSetUp, SqlServer, SqlServerFaults};
+use crate::cloud::InstanceState;
+use crate::fleet_file::is_instance_id;
+use crate::host::{Host, HostFaults, HostSetUp, SqlServer, SqlServerFaults, is_tool};
 use crate::world::World;
 
+/// A slow command must still end; SSM itself waits no longer than two days for one.
+const MOST_SLOW_SECONDS: u64 = 86_400;
+
 /// What goes wrong with a host; what is not named stays as it is.
-#[derive(Deserialize)]
+#[derive(Default, Deserialize, PartialEq)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub(super) struct Trouble {
     agent_offline: Option<bool>,
     disk_full: Option<bool>,
     slow_seconds: Option<u64>,
-    lies: Option<String>,
+    /// `null` takes a lie back, and no member leaves it.
+    #[serde(default, deserialize_with = "given")]
+    lies: Option<Option<String>>,
     missing_tools: Option<Vec<String>>,
     refused_backups: Option<u32>,
     sql_server_stopped: Option<bool>,
     endpoint: Option<String>,
+}
+
+/// A member that is there, be it `null`.
+fn given<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Option<String>>, D::Error> {
+    Option::deserialize(deserializer).map(Some)
+}
+
+impl Trouble {
+    /// A slip that breaks nothing, or what cannot break, would pass for a fleet that bears everything.
+    fn check(&self) -> Result<(), Refusal> {
+        if *self == (Trouble { endpoint: self.endpoint.clone(), ..Trouble::default() }) {
+            return Err(Refusal::bad("nothing is to go wrong: name at least one of the members of the table"));
+        }
+        if self.slow_seconds.is_some_and(|seconds| seconds > MOST_SLOW_SECONDS) {
+            return Err(Refusal::bad(format!("slowSeconds is {MOST_SLOW_SECONDS}, a day, at most")));
+        }
+        match self.missing_tools.iter().flatten().find(|tool| !is_tool(tool)) {
+            Some(unknown) => Err(Refusal::bad(format!("no host has a tool `{unknown}` that could be missing"))),
+            None => Ok(()),
+        }
+    }
 }
 
 /// The new host's id.
@@ -95,7 +123,10 @@ impl Image {
 impl Service {
     /// The calls that need no body.
     pub(super) fn with_host(&self, id: &str, verb: &str) -> Result<Value, Refusal> {
-        let host = self.host(id)?;
+        let host = match verb {
+            "stop" | "start" | "repair" | "restore" => self.living(id)?,
+            _ => self.host(id)?,
+        };
         let cloud = &self.world.cloud;
         match verb {
             "stop" => cloud.stop_instance(id),
@@ -119,6 +150,17 @@ impl Service {
             .ok_or_else(|| Refusal::missing(format!("there is no host {id}; GET /sandbox/fleet lists them")))
     }
 
+    /// A host that is not terminated: nothing brings such an instance back (EC2's IncorrectInstanceState).
+    fn living(&self, id: &str) -> Result<Arc<Host>, Refusal> {
+        let host = self.host(id)?;
+        match self.world.cloud.instance(id) {
+            Some(instance) if instance.state == InstanceState::Terminated => Err(Refusal::bad(format!(
+                "{id} is terminated, and stays so; POST /sandbox/hosts/{id}/launch makes a new host of its image"
+            ))),
+            Some(_) | None => Ok(host),
+        }
+    }
+
     fn state_of(&self, id: &str) -> Value {
         let instance = self.world.cloud.instance(id);
         let state = instance.as_ref().map(|instance| instance.state.name());
@@ -126,7 +168,8 @@ impl Service {
     }
 
     pub(super) fn break_host(&self, id: &str, trouble: Trouble) -> Result<Value, Refusal> {
-        let host = self.host(id)?;
+        let host = self.living(id)?;
+        trouble.check()?;
         let endpoints: Vec<String> = match &trouble.endpoint {
             Some(named) => vec![named.clone()],
             None => host.sql_servers().into_iter().map(|(endpoint, _)| endpoint).collect(),
@@ -150,7 +193,7 @@ impl Service {
                 faults.slow = Duration::from_secs(seconds);
             }
             if let Some(lie) = trouble.lies {
-                faults.lie = Some(lie);
+                faults.lie = lie;
             }
             if let Some(tools) = trouble.missing_tools {
                 faults.missing_tools = tools;
@@ -188,8 +231,7 @@ impl Service {
     pub(super) fn launch(&self, image_of: &str, launch: Launch) -> Result<Value, Refusal> {
         let Launch { id } = launch;
         let of = self.host(image_of)?;
-        let digits = id.strip_prefix("i-").unwrap_or_default();
-        if digits.is_empty() || !digits.bytes().all(|byte| byte.is_ascii_hexdigit()) {
+        if !is_instance_id(&id) {
             return Err(Refusal::bad(format!("`{id}` is no instance id: i- and hexadecimal digits")));
         }
         if self.world.cloud.instance(&id).is_some() {

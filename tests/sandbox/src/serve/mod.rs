@@ -11,8 +11,8 @@
 //! | `GET /sandbox/report` | | the report: the page of keys, hosts and executions as they are by now (HTML) |
 //! | `GET /sandbox/clock` | | the simulated time |
 //! | `POST /sandbox/clock` | `{"days": 8}` or `{"seconds": 90}` | lets time pass; every night every running host backs up |
-//! | `POST /sandbox/hosts/ID/stop`, `start`, `terminate` | | as somebody at the console does |
-//! | `POST /sandbox/hosts/ID/break` | any of `{"agentOffline": true, "diskFull": true, "slowSeconds": 60, "lies": "…", "missingTools": ["aws"], "refusedBackups": 2, "sqlServerStopped": true}`; with `"endpoint": "localhost,1434"` the last two mean that SQL Server instance alone | makes a host go wrong |
+//! | `POST /sandbox/hosts/ID/stop`, `start`, `terminate` | | as somebody at the console does; a terminated host stays so |
+//! | `POST /sandbox/hosts/ID/break` | one or more of `{"agentOffline": true, "diskFull": true, "slowSeconds": 60, "lies": "…", "missingTools": ["aws"], "refusedBackups": 2, "sqlServerStopped": true}`; with `"endpoint": "localhost,1434"` the last two mean that SQL Server instance alone, and `"lies": null` takes a lie back | makes a host go wrong |
 //! | `POST /sandbox/hosts/ID/repair` | | takes all of that back |
 //! | `POST /sandbox/hosts/ID/image` | | keeps the host's disks as they are now; without it, the image is from the start |
 //! | `POST /sandbox/hosts/ID/restore` | | puts the image's disks back, with the key that they held |
@@ -123,10 +123,18 @@ impl Service {
 
 impl Answers for Service {
     async fn answer(self: &Arc<Self>, request: http::Request<Vec<u8>>) -> HttpOutcome {
-        let is_signed = request.headers().contains_key("authorization");
-        match request.uri().path().strip_prefix("/sandbox/") {
-            Some(_) if !is_signed => HttpOutcome::Response(self.administrate(&request).await),
-            Some(_) | None => self.world.cloud.answer(request).await,
+        if is_of_a_person(&request) {
+            return HttpOutcome::Response(self.administrate(&request).await);
         }
+        self.world.cloud.answer(request).await
     }
+}
+
+/// Whether a request is an admin call, or somebody's who looks at the address in a browser: no tool of AWS's sends one
+/// without a signature.
+fn is_of_a_person(request: &http::Request<Vec<u8>>) -> bool {
+    let path = request.uri().path();
+    let is_look = path == "/" && request.method() == http::Method::GET;
+    let is_unsigned = !request.headers().contains_key("authorization");
+    is_unsigned && (is_look || path == "/sandbox" || path.starts_with("/sandbox/"))
 }

@@ -132,6 +132,12 @@ async fn a_stopped_host_is_started_and_a_terminated_one_is_gone() {
         assert_eq!(answer["state"], state);
         assert_eq!(row(&served, FIRST).await["state"], state);
     }
+    for verb in ["start", "stop", "restore", "repair", "break"] {
+        let body = json!({ "diskFull": true });
+        let (status, answer) = served.admin("POST", &format!("hosts/{FIRST}/{verb}"), body).await;
+        assert_eq!((status, row(&served, FIRST).await["state"].as_str()), (400, Some("terminated")), "{verb}");
+        assert!(answer["error"].as_str().unwrap().contains("is terminated"), "{verb}: {answer}");
+    }
     served.conclude().await;
 }
 
@@ -163,7 +169,25 @@ async fn whoever_calls_wrongly_is_told_what_is_wrong() {
         ("GET", "definition?functionArn=arn".to_owned(), Value::Null, 400, "one *"),
         ("POST", "faults".to_owned(), json!({ "service": "s4", "action": "x", "kind": "throttle" }), 400, "not `s4`"),
         ("POST", "faults".to_owned(), json!({ "service": "s3", "action": "x", "kind": "slow" }), 400, "`kind`"),
-        ("POST", "faults".to_owned(), json!({ "service": "s3", "action": "x", "kind": "refuse" }), 400, "takes a code"),
+        (
+            "POST",
+            "faults".to_owned(),
+            json!({ "service": "s3", "action": "PutObject", "kind": "refuse" }),
+            400,
+            "takes a code",
+        ),
+        (
+            "POST",
+            "faults".to_owned(),
+            json!({ "service": "s3", "action": "CreateAccessKey", "kind": "throttle" }),
+            400,
+            "does not serve s3:CreateAccessKey",
+        ),
+        ("POST", format!("{host}/break"), Value::Null, 400, "nothing is to go wrong"),
+        ("POST", format!("{host}/break"), json!({ "endpoint": "localhost" }), 400, "nothing is to go wrong"),
+        ("POST", format!("{host}/break"), json!({ "missingTools": ["awz"] }), 400, "no host has a tool `awz`"),
+        ("POST", format!("{host}/break"), json!({ "missingTools": ["../bin/ls"] }), 400, "no host has a tool"),
+        ("POST", format!("{host}/break"), json!({ "slowSeconds": 86_401 }), 400, "a day, at most"),
         ("POST", "executions".to_owned(), json!({ "arn": "x", "status": "RUNNING" }), 400, "no ARN of an execution"),
         (
             "POST",
@@ -180,6 +204,11 @@ async fn whoever_calls_wrongly_is_told_what_is_wrong() {
     }
     let (status, answer) = served.http("POST", "/sandbox/clock", &[], "{\"days\"").await;
     assert!(status == 400 && answer.contains("no JSON"), "{answer}");
+    for path in ["/", "/sandbox", "/sandbox/"] {
+        let (status, answer) = served.http("GET", path, &[], "").await;
+        let answer: Value = serde_json::from_str(&answer).unwrap_or_else(|error| panic!("{path}: {error}: {answer}"));
+        assert_eq!((status, answer["error"].as_str().unwrap().contains("see the table")), (404, true), "{answer}");
+    }
     served.conclude().await;
 }
 
@@ -249,4 +278,27 @@ async fn simulated_time_stands_still_while_nothing_runs() {
     let times = [&before, &after].map(|time| time["now"].as_str().unwrap().parse::<jiff::Timestamp>().unwrap());
     assert_eq!(times[1].duration_since(times[0]).as_secs(), 90);
     served.conclude().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_lie_is_taken_back_alone() {
+    let served = served().await;
+    let host = served.running.world().fleet.host(FIRST).unwrap();
+    served.done("POST", &format!("hosts/{FIRST}/break"), json!({ "lies": "all is well", "slowSeconds": 60 })).await;
+    served.done("POST", &format!("hosts/{FIRST}/break"), json!({ "slowSeconds": 1 })).await;
+    host.set_faults(|faults| assert_eq!(faults.lie.as_deref(), Some("all is well"), "nobody named it"));
+    served.done("POST", &format!("hosts/{FIRST}/break"), json!({ "lies": null })).await;
+    host.set_faults(|faults| assert_eq!((faults.lie.as_deref(), faults.slow.as_secs()), (None, 1)));
+    served.conclude().await;
+}
+
+#[test]
+fn the_page_and_the_code_have_the_same_table_of_calls() {
+    let rows = |text: &str| -> Vec<String> {
+        let lines = text.lines().map(|line| line.trim_start_matches("//! "));
+        lines.filter(|line| line.contains("/sandbox/") && line.starts_with("| `")).map(str::to_owned).collect()
+    };
+    let [page, code] = [include_str!("../../README.md"), include_str!("../../src/serve/mod.rs")].map(rows);
+    assert!(page.len() > 10, "{page:#?}");
+    assert_eq!(page, code);
 }

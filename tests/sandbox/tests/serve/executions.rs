@@ -152,6 +152,9 @@ async fn what_step_functions_refuses_is_refused_by_its_names() {
     assert_eq!(code!(client.get_execution_history().execution_arn(served.machine()).send().await), "InvalidArn");
     let (status, answer) = served.json_call("states", "AWSStepFunctions.DescribeExecution", json!({})).await;
     assert_eq!((status, answer["__type"].as_str()), (400, Some("ValidationException")));
+    let input = json!({ "stateMachineArn": served.machine(), "input": { "mode": "plan" } });
+    let (status, answer) = served.json_call("states", "AWSStepFunctions.StartExecution", input).await;
+    assert_eq!((status, answer["__type"].as_str()), (400, Some("SerializationException")), "the input is a string");
     assert_eq!(client.list_executions().state_machine_arn(served.machine()).send().await.unwrap().executions(), []);
     served.conclude().await;
 }

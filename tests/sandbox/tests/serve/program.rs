@@ -34,9 +34,16 @@ fn children_of(parent: u32) -> Vec<u32> {
     std::fs::read_dir("/proc").unwrap().flatten().filter_map(stat).collect()
 }
 
+/// The temporary folders of a process.
+fn folders_of(id: u32) -> Vec<String> {
+    let entries = std::fs::read_dir(std::env::temp_dir()).unwrap().flatten();
+    let names = entries.map(|entry| entry.file_name().to_string_lossy().into_owned());
+    names.filter(|name| name.starts_with(&format!("credential-rotation-{id}-"))).collect()
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn it_says_where_it_listens_and_ends_its_functions_when_it_is_told_to() {
-    for signal in ["INT", "TERM"] {
+    for signal in ["INT", "TERM", "HUP"] {
         let (mut child, mut lines) = program(&[]);
         let first = lines.next_line().await.unwrap().unwrap();
         let url = first.strip_prefix("listening on http://127.0.0.1:").unwrap_or_else(|| panic!("{first}"));
@@ -62,6 +69,7 @@ async fn it_says_where_it_listens_and_ends_its_functions_when_it_is_told_to() {
         let id = child.id().unwrap();
         let children = children_of(id);
         assert!(!children.is_empty(), "the functions are its children");
+        assert_ne!(folders_of(id), Vec::<String>::new(), "its hosts have a folder");
         let told = Command::new("sh").args(["-c", &format!("kill -{signal} {id}")]).status().await.unwrap();
         assert!(told.success());
         // It prints on until it ends, and nobody must be in its way.
@@ -70,6 +78,7 @@ async fn it_says_where_it_listens_and_ends_its_functions_when_it_is_told_to() {
         let left: Vec<&u32> =
             children.iter().filter(|id| std::path::Path::new(&format!("/proc/{id}")).exists()).collect();
         assert!(left.is_empty(), "{left:?} outlived it after {signal}");
+        assert_eq!(folders_of(id), Vec::<String>::new(), "{signal}");
     }
 }
 
@@ -81,5 +90,30 @@ async fn a_port_that_is_taken_is_named_with_what_to_do() {
     let output = child.wait_with_output().await.unwrap();
     let said = String::from_utf8_lossy(&output.stderr).into_owned();
     assert_eq!(output.status.code(), Some(2), "{said}");
-    assert!(said.contains(&format!("port {port} of 127.0.0.1")) && said.contains("--port"), "{said}");
+    assert!(said.starts_with(&format!("port {port} of 127.0.0.1")) && said.contains("--port"), "{said}");
+}
+
+/// How the program ends with these arguments, and what it says then.
+async fn ending(arguments: &[&str]) -> (Option<i32>, String) {
+    let output = Command::new(env!("CARGO_BIN_EXE_sandbox")).args(arguments).output().await.unwrap();
+    (output.status.code(), String::from_utf8_lossy(&output.stderr).into_owned())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_input_that_is_no_json_is_refused_before_anything_runs() {
+    let (code, said) = ending(&["rotate", "--fleet", "x", "--settings", "x", "--input", "{"]).await;
+    assert!(code == Some(2) && said.contains("--input") && said.contains("no JSON"), "{code:?}: {said}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_fleet_file_with_an_id_that_is_a_path_is_refused_with_its_place() {
+    let example = |name: &str| format!("{}/examples/{name}.json", env!("CARGO_MANIFEST_DIR"));
+    let mut fleet: Value = serde_json::from_str(&std::fs::read_to_string(example("fleet")).unwrap()).unwrap();
+    fleet["hosts"][3]["id"] = json!("../elsewhere");
+    let path = std::env::temp_dir().join(format!("sandbox-fleet-{}.json", std::process::id()));
+    std::fs::write(&path, fleet.to_string()).unwrap();
+    let path = path.to_str().unwrap();
+    let (code, said) = ending(&["rotate", "--fleet", path, "--settings", &example("settings")]).await;
+    std::fs::remove_file(path).unwrap();
+    assert!(code == Some(2) && said.contains("`hosts[3].id`") && said.contains(path), "{code:?}: {said}");
 }

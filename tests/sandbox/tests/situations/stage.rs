@@ -163,10 +163,15 @@ impl Stage {
 
     /// What happens at the moment in which the first credential of the table was altered.
     pub fn once_altered(&self, happens: fn(&Host)) {
+        self.once_changed(URL, happens);
+    }
+
+    /// What happens at the moment in which a credential was made or altered.
+    pub fn once_changed(&self, name: &'static str, happens: fn(&Host)) {
         let (host, has_happened) = (Arc::downgrade(&self.host), Once::new());
         self.host.subscribe(Arc::new(move |event| {
             let altered =
-                matches!(&event.happening, HostHappening::CredentialChanged { credential, .. } if credential == URL);
+                matches!(&event.happening, HostHappening::CredentialChanged { credential, .. } if credential == name);
             if let (true, Some(host)) = (altered, host.upgrade()) {
                 has_happened.call_once(|| happens(&host));
             }

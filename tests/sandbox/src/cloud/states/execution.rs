@@ -14,7 +14,7 @@ const STATUSES: [&str; 6] = ["RUNNING", "SUCCEEDED", "FAILED", "TIMED_OUT", "ABO
 /// Asked twice with the same name and input while the execution runs, it is the same execution (FACTS E).
 pub(super) fn start_execution(state: &mut State, turn: &mut Turn<'_>) -> Result<Value, ServiceError> {
     let machine = machine_named(state, turn)?;
-    let text = turn.optional_text("input").unwrap_or_else(|| "{}".to_owned());
+    let text = input_text(turn)?;
     let input = serde_json::from_str(&text).map_err(|error| {
         refused("InvalidExecutionInput", format!("Invalid State Machine Execution Input: '{error}'"))
     })?;
@@ -35,6 +35,15 @@ pub(super) fn start_execution(state: &mut State, turn: &mut Turn<'_>) -> Result<
     turn.effect(Effect::ExecutionChanged { execution_arn: arn.clone(), status: "RUNNING".to_owned() });
     turn.follow_ups.push(FollowUp::DriveExecution { execution_arn: arn.clone(), machine, begun });
     Ok(json!({ "executionArn": arn, "startDate": epoch_seconds(turn.now) }))
+}
+
+/// The input is JSON within a string; JSON itself is a request that Step Functions cannot read.
+fn input_text(turn: &Turn<'_>) -> Result<String, ServiceError> {
+    match turn.member("input") {
+        None => Ok("{}".to_owned()),
+        Some(Value::String(text)) => Ok(text.clone()),
+        Some(_) => Err(refused("SerializationException", "input is a string that holds JSON, not JSON itself")),
+    }
 }
 
 fn already_exists(arn: &str) -> ServiceError {

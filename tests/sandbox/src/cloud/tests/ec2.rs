@@ -5,7 +5,7 @@ use std::time::Duration;
 use aws_sdk_ec2::Client;
 use aws_sdk_ec2::types::{Filter, Instance, InstanceStateName, Tag};
 
-use super::super::{InstanceSetUp, InstanceState, Visibility};
+use super::super::{InstanceSetUp, InstanceState, Service, Visibility};
 use super::*;
 
 fn client(cloud: &Arc<Cloud>, account: &str) -> Client {
@@ -170,4 +170,25 @@ async fn a_role_without_the_permission_is_told_so() {
     let cloud = cloud();
     cloud.deny("enumerate-instances", "ec2:DescribeInstances");
     assert_eq!(code!(client(&cloud, ACCOUNT).describe_instances().send().await), "UnauthorizedOperation");
+}
+
+#[tokio::test]
+async fn a_dry_run_changes_nothing_and_says_that_it_would_have_succeeded() {
+    let cloud = cloud();
+    add(&cloud, 1);
+    let journal = cloud.journal();
+    let input = || serde_json::json!({ "DryRun": "true", "InstanceIds": [host(1)] });
+    for action in ["StopInstances", "StartInstances", "TerminateInstances", "CreateTags", "DeleteTags"] {
+        let dry = cloud.call(&Caller::Person, REGION, Service::Ec2, action, input());
+        let refused = dry.unwrap_err();
+        assert_eq!((refused.status, refused.code.as_str()), (412, "DryRunOperation"), "{action}");
+    }
+    let client = client(&cloud, ACCOUNT);
+    assert_eq!(code!(client.stop_instances().instance_ids(host(1)).dry_run(true).send().await), "DryRunOperation");
+    assert_eq!(cloud.instance(&host(1)).unwrap().state, InstanceState::Running);
+    assert!(cloud.journal().iter().skip(journal.len()).all(|event| event.effects.is_empty()));
+    let unknown = cloud.call(&Caller::Person, REGION, Service::Ec2, "RunInstances", input());
+    assert_eq!(unknown.unwrap_err().code, "UnknownOperationException");
+    cloud.deny("enumerate-instances", "ec2:StopInstances");
+    assert_eq!(code!(client.stop_instances().dry_run(true).send().await), "UnauthorizedOperation");
 }

@@ -87,3 +87,47 @@ async fn a_secrets_value_is_a_text_or_bytes_and_not_both() {
     assert_eq!(put(json!({ "SecretString": "two", "SecretBinary": "dHdv" })), "InvalidParameterException");
     assert_eq!(put(json!({})), "InvalidRequestException");
 }
+
+#[tokio::test]
+async fn a_forward_token_of_the_highest_number_is_the_end_of_the_stream() {
+    let cloud = cloud();
+    cloud.put_log_event((ACCOUNT, REGION), "group", "stream", "a line");
+    let token = format!("f/{}", usize::MAX);
+    let input = json!({ "logGroupName": "group", "logStreamName": "stream", "nextToken": token });
+    let answer = cloud.call(&Caller::Person, REGION, Service::Logs, "GetLogEvents", input).unwrap();
+    assert_eq!((&answer["events"], &answer["nextForwardToken"]), (&json!([]), &json!("f/1")));
+}
+
+#[tokio::test]
+async fn the_times_of_log_events_are_numbers() {
+    let cloud = cloud();
+    cloud.put_log_event((ACCOUNT, REGION), "group", "stream", "a line");
+    for (action, name) in [("FilterLogEvents", "startTime"), ("GetLogEvents", "endTime")] {
+        let input = json!({ "logGroupName": "group", "logStreamName": "stream", name: "yesterday" });
+        assert_eq!(refusal(&cloud, Service::Logs, action, input), "SerializationException", "{action}");
+        let input = json!({ "logGroupName": "group", "logStreamName": "stream", name: 0 });
+        assert_eq!(refusal(&cloud, Service::Logs, action, input), "", "{action}");
+    }
+}
+
+#[tokio::test]
+async fn a_call_that_panics_leaves_an_aws_that_goes_on_answering_and_telling() {
+    let cloud = cloud();
+    let dies = |cloud: &Cloud| {
+        let (_state, _notifying) = (cloud.state(), cloud.notifying.lock().unwrap());
+        panic!("as a mistake of ours would")
+    };
+    let died = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| dies(&cloud)));
+    assert!(died.is_err() && cloud.state.is_poisoned() && cloud.notifying.is_poisoned());
+    let told = Arc::new(std::sync::Mutex::new(Vec::new()));
+    let teller = told.clone();
+    cloud.subscribe(Arc::new(move |event| teller.lock().unwrap().push(event.action.clone())));
+    assert_eq!(refusal(&cloud, Service::Iam, "ListUsers", json!({})), "");
+    assert_eq!(*told.lock().unwrap(), ["ListUsers"]);
+}
+
+#[test]
+fn what_is_served_is_known_without_a_call() {
+    assert!(Cloud::serves(Service::Sts, "GetCallerIdentity") && Cloud::serves(Service::Ec2, "StopInstances"));
+    assert!(!Cloud::serves(Service::Sts, "StopInstances") && !Cloud::serves(Service::Ec2, "RunInstances"));
+}

@@ -39,9 +39,9 @@ fn clustered(virtual_name: &str, group: Option<(&str, &str)>, runs_here: bool) -
 /// This host's name is localhost, so that what it asks for leads to the stand-ins.
 const HERE: Option<(&str, &str)> = Some(("LOCALHOST", "Online"));
 const ELSEWHERE: Option<(&str, &str)> = Some(("NODE2", "Online"));
-/// SHA-256 of `sqlprod` and of `sqltest`, the first six digits (checked with sha256sum).
-const SQLPROD: &str = "c4c966";
-const SQLTEST: &str = "d42e80";
+/// SHA-256 of `<cluster id>/sqlprod` and of `<cluster id>/sqltest`, the first six digits (checked with sha256sum).
+const SQLPROD: &str = "034569";
+const SQLTEST: &str = "da50aa";
 
 fn names(hashes: &str) -> VirtualNames {
     if hashes.is_empty() { VirtualNames::default() } else { hashes.parse().unwrap() }

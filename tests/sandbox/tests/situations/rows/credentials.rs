@@ -2,10 +2,10 @@
 //! command left behind.
 
 use rotation::host_answer::{Blocking, HostError};
-use sandbox::host::SqlServer;
+use sandbox::host::{Host, SqlServer};
 
 use crate::cloud::{NEW_KEY, OLD_KEY};
-use crate::situation::{Row, Situation, altered, failed, proved, rows};
+use crate::situation::{Answer, Row, Situation, altered, failed, proved, rows};
 use crate::stage::{DEFAULT, Stage, URL, empty_sql_server, sql_server};
 
 pub const ROWS: &[Row] = rows![
@@ -19,8 +19,9 @@ pub const ROWS: &[Row] = rows![
     another_makers_s3_is_told_no_region,
     a_credential_below_ours_is_used_in_our_place_and_blocks_retirement,
     another_keys_credential_blocks_retirement_unless_it_is_declared_foreign,
-    leftovers_of_this_host_and_of_the_image_it_came_from_are_dropped,
-    a_leftover_whose_name_holds_brackets_and_quotes_is_dropped_too,
+    leftovers_of_this_host_are_dropped_and_another_hosts_are_left_alone,
+    a_temporary_credential_that_somebody_drops_while_it_proves_proves_nothing,
+    a_credential_that_somebody_alters_while_others_are_proved_is_not_taken_for_proved,
     a_leftover_that_cannot_be_dropped_is_a_failure,
 ];
 
@@ -155,18 +156,44 @@ fn leftovers(stage: &mut Stage, names: &[&str]) {
     stage.has(&[(DEFAULT, names.iter().fold(sql_server(16), with))]);
 }
 
-fn leftovers_of_this_host_and_of_the_image_it_came_from_are_dropped() -> Situation {
+/// Another host's may be proving a key at this moment, where several nodes share an instance.
+fn leftovers_of_this_host_are_dropped_and_another_hosts_are_left_alone() -> Situation {
+    const OTHERS: &str = "s3://sql-backups.s3.eu-west-1.amazonaws.com/prod/.credential-rotation/i-0fedcba9876543210";
     Situation::new().so(|stage| leftovers(stage, &["i-0abc", "i-0fedcba9876543210"])).answers(altered(1)).and(|stage| {
-        stage.holds(&[(URL, NEW_KEY)]);
-        assert!(stage.said().blocking.is_empty(), "a leftover of ours blocks nothing");
+        stage.holds(&[(URL, NEW_KEY), (OTHERS, FOREIGN_KEY)]);
+        assert!(stage.said().blocking.is_empty(), "a temporary credential blocks nothing");
     })
 }
 
-fn a_leftover_whose_name_holds_brackets_and_quotes_is_dropped_too() -> Situation {
+/// The backup through it may have been signed with the key that is held, and would pass for a proof.
+fn a_temporary_credential_that_somebody_drops_while_it_proves_proves_nothing() -> Situation {
+    const TEMPORARY: &str = "s3://sql-backups.s3.eu-west-1.amazonaws.com/prod/.credential-rotation/i-0abc";
+    fn drop_it(host: &Host) {
+        host.with_sql_server("localhost", |server| server.credentials.remove(TEMPORARY));
+    }
     Situation::new()
-        .so(|stage| leftovers(stage, &["i-0[a]b]]c", "i-0'; DROP CREDENTIAL [x]; --", "i-0$(x)`y`\"z\""]))
+        .so(|stage| stage.once_changed(TEMPORARY, drop_it))
+        .answers(failed(HostError::AlteredMeanwhile))
+        .and(|stage| stage.holds(&[(URL, OLD_KEY)]))
         .answers(altered(1))
-        .and(|stage| stage.holds(&[(URL, NEW_KEY)]))
+}
+
+fn a_credential_that_somebody_alters_while_others_are_proved_is_not_taken_for_proved() -> Situation {
+    const SECOND: &str = "s3://sql-archive.s3.eu-central-1.amazonaws.com";
+    fn alter_the_first(host: &Host) {
+        host.with_sql_server("localhost", |server| {
+            let held = server.credentials.get_mut(URL).unwrap();
+            held.secret = Some(format!("{}:{}", OLD_KEY.0, OLD_KEY.1));
+            held.modify_date = "2026-11-24T23:00:00Z".parse().unwrap();
+        });
+    }
+    Situation::new()
+        .so(|stage| {
+            urls(stage, &[URL, SECOND]);
+            stage.once_changed(SECOND, alter_the_first);
+        })
+        .answers(Answer { changed: 1, ..failed(HostError::AlteredMeanwhile) })
+        .answers(altered(1))
 }
 
 fn a_leftover_that_cannot_be_dropped_is_a_failure() -> Situation {
