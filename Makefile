@@ -38,4 +38,4 @@ build:
 	  -p enumerate-instances -p rotate-iam-key -p send-command -p poll-command -p promote-stage -p retire-iam-key
 
 tools:
-	@command -v shellcheck >/dev/null && command -v bats >/dev/null || { apt-get update && apt-get install -y shellcheck bats; }
+	@tests/strangers/install.sh shellcheck bats

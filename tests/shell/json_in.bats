@@ -104,6 +104,7 @@ setup() { load_script; }
     'AKIAIOSFODNN7EXAMPLE:wJalr/XUtn+FEMI'
     '{"accessKeyId":"AKIAIOSFODNN7EXAMPLE","secretAccessKey":"wJalr/XUtn+FEMI"}'
     '{"AccessKeyId":"AKIAIOSFODNN7EXAMPLE","SecretAccessKey":"wJalr\/XUtn\u002bFEMI"}'
+    $'AKIAIOSFODNN7EXAMPLE:wJalr/XUtn+FEMI\r\n'
     $'\n {"UserName":"u","AccessKeyId":"AKIAIOSFODNN7EXAMPLE","SecretAccessKey":"wJalr/XUtn+FEMI","n":1}\n'
   )
   for value in "${values[@]}"; do
@@ -117,7 +118,7 @@ setup() { load_script; }
   local value
   local refused=(
     '' ':' 'AKIAIOSFODNN7EXAMPLE' 'AKIAIOSFODNN7EXAMPLE:' ':secret' 'AKIAIOSFODNN7EXAMPLE:se:cret'
-    'AKIASHORT:secret' 'AKIA-OSFODNN7EXAMPLE:secret' 'AKIAIOSFODNN7EXAMPLE:se cret' $'AKIAIOSFODNN7EXAMPLE:secret\n'
+    'AKIASHORT:secret' 'AKIA-OSFODNN7EXAMPLE:secret' 'AKIAIOSFODNN7EXAMPLE:se cret' $'AKIAIOSFODNN7EXAMPLE:se\ncret'
     'AKIAIOSFODNN7EXAMPLE:sécret' '{"accessKeyId":"AKIAIOSFODNN7EXAMPLE"}' '{"secretAccessKey":"secret"}'
     '{"accessKeyId":"AKIAIOSFODNN7EXAMPLE","secretAccessKey":"se:cret"}'
     '{"accessKeyId":"AKIAIOSFODNN7EXAMPLE","secretAccessKey":"se\ncret"}'

@@ -11,6 +11,8 @@ load_script() {
   # The agent's variables, and a state directory that ends with the test.
   export AWS_SSM_INSTANCE_ID=i-0abc CREDENTIAL_ROTATION_STATE_DIRECTORY=$BATS_TEST_TMPDIR/state
   export CREDENTIAL_ROTATION_SQL_SERVER_PROGRAM=$BATS_TEST_TMPDIR/sqlservr CREDENTIAL_ROTATION_PATIENCE=0
+  # A host's locale may count characters; the script is to count bytes all the same.
+  export LC_ALL=C.UTF-8
   # What the script declares at its top level is to be global here too.
   # shellcheck source=/dev/null
   source <(sed '$d; s/^declare -A/declare -gA/' "$script")

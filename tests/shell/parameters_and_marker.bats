@@ -34,6 +34,39 @@ setup() {
   [[ ! -e ran ]]
 }
 
+@test "nothing hostile hides before, in or behind a good value" {
+  local name value good
+  for name in rotation host hint proof proof_prefix credentials foreign_credentials; do
+    good=${!name:-s3://bucket/foreign}
+    for value in "$good\$(x)" "x\$$good" "'$good" "$good'" "$good;id" "$good"$'\n' $'\n'"$good" "${good:0:2};${good:2}"; do
+      # A newline ends what `read` takes from a list of names: what stands behind it is never looked at.
+      [[ $name == *credentials && $value == *$'\n' ]] && continue
+      run -2 --separate-stderr asked_with "$name" "$value"
+      [[ $output == *'"error":"InvalidParameter"'* ]] || { echo "$name=$value: $output"; return 1; }
+    done
+  done
+}
+
+@test "a value is as long as the contract allows, and no longer" {
+  local a
+  printf -v a '%0.sa' {1..200}
+  local longest=(rotation 32 hint 64 proof_prefix 40)
+  local -i number
+  for ((number = 0; number < ${#longest[@]}; number += 2)); do
+    run -0 --separate-stderr asked_with "${longest[number]}" "${a:0:longest[number + 1]}"
+    run -2 --separate-stderr asked_with "${longest[number]}" "${a:0:longest[number + 1] + 1}"
+  done
+  run -2 --separate-stderr asked_with hint "${a:0:31}"
+  run -0 --separate-stderr asked_with credentials "s3://${a:0:123}"
+  run -2 --separate-stderr asked_with credentials "s3://${a:0:124}"
+  run -2 --separate-stderr asked_with foreign_credentials "s3://${a:0:124}"
+}
+
+@test "both kinds of proof are taken" {
+  run -0 --separate-stderr asked_with proof none
+  run -0 --separate-stderr asked_with proof backup
+}
+
 asked_with() { # parameter, value
   printf -v "$1" '%s' "$2"
   check_parameters
@@ -55,10 +88,10 @@ asked_with() { # parameter, value
 }
 
 @test "an asterisk in a list is a name and not the files of a folder" {
-  cd "$BATS_TEST_TMPDIR" && touch s3:a s3:b
-  credentials='s3:*'
+  cd "$BATS_TEST_TMPDIR" && touch sql-1 sql-2
+  endpoints='sql-*'
   check_parameters
-  equals "${credential_urls[*]}" 's3:*'
+  equals "${endpoint_names[*]}" 'sql-*'
 }
 
 @test "the default endpoint is absent where SQL Server is not installed" {

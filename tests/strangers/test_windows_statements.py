@@ -18,7 +18,8 @@ SCRIPT = (DOCUMENT / "windows.ps1").read_bytes()
 
 BEGINNING = re.compile(r"(SELECT N'|DROP CREDENTIAL |BACKUP DATABASE |\$verb CREDENTIAL )")
 # A sub-expression, a variable, and any other operand of a sum.
-HOLE = re.compile(r"\$\([^()]*\)|\$\{\w+\}|\$\w+(?:\.\w+)*")
+HOLE = re.compile(r"\$\((?:[^()]|\([^()]*\))*\)|\$\{\w+\}|\$\w+(?:\.\w+)*")
+VARIABLE_IN_BRACKETS = re.compile(r"\[[^\[\]]*\$")
 NAME_IN_BRACKETS = r"\[(?:[^\]]|\]\])+\]"
 PART_OF_A_LITERAL = r"(?:[^'\]]|'')*"
 
@@ -112,6 +113,30 @@ def test_the_script_s_statements_are_found():
     assert kinds == {"SELECT N'", "DROP CREDENTIAL ", "BACKUP DATABASE ", "$verb CREDENTIAL "}
 
 
+def bare(script: bytes) -> list[str]:
+    """Templates that put a variable between brackets themselves, so that a bracket in it would end the name."""
+    return [of for of in templates(script) if VARIABLE_IN_BRACKETS.search(of)]
+
+
+def test_no_name_stands_in_brackets_that_get_quotedname_did_not_write():
+    assert bare(SCRIPT) == []
+
+
+QUOTED_NAMES = list(re.finditer(rb"\$\(Get-QuotedName (?:\$\w+|\([^()]*\))\)", SCRIPT))
+
+
+@pytest.mark.parametrize("name", [b"[$url]", b"[$($x)]", b"$url"], ids=["brackets", "an expression", "none"])
+@pytest.mark.parametrize("place", range(len(QUOTED_NAMES)))
+def test_a_name_that_is_quoted_otherwise_is_found_in_each_place_alone(place, name):
+    start, end = QUOTED_NAMES[place].span()
+    script = SCRIPT[:start] + name + SCRIPT[end:]
+    assert bare(script) or unmatched(script) != ([], [])
+
+
+def test_every_place_of_a_quoted_name_is_known():
+    assert len(QUOTED_NAMES) == SCRIPT.count(b"Get-QuotedName") - 1, "all but the function itself"
+
+
 def test_every_statement_that_was_sent_is_one_that_windows_ps1_writes():
     assert unmatched(SCRIPT)[0] == []
 
@@ -122,7 +147,6 @@ def test_every_statement_that_windows_ps1_writes_was_sent():
 
 DIFFERENCES = {
     "a word": (b"DROP CREDENTIAL ", b"DROP CREDENTIAL IF EXISTS "),
-    "a name without brackets": (b"DROP CREDENTIAL $(Get-QuotedName $name)", b"DROP CREDENTIAL $name"),
     "an option": (b"COPY_ONLY, FORMAT", b"COPY_ONLY, INIT"),
     "an option of 2022": (b"BACKUP_OPTIONS", b"BACKUP_OPTION"),
     "a column": (b"HAS_PERMS_BY_NAME(NULL, NULL,", b"HAS_PERMS_BY_NAME(NULL, N'SERVER',"),
@@ -134,5 +158,8 @@ DIFFERENCES = {
 @pytest.mark.parametrize("what", DIFFERENCES)
 def test_a_difference_between_the_two_scripts_is_found(what):
     before, after = DIFFERENCES[what]
-    assert before in SCRIPT
-    assert unmatched(SCRIPT.replace(before, after)) != ([], [])
+    places = [found.start() for found in re.finditer(re.escape(before), SCRIPT)]
+    assert places
+    for start in places:
+        script = SCRIPT[:start] + after + SCRIPT[start + len(before) :]
+        assert unmatched(script) != ([], []), f"at byte {start}"

@@ -1,28 +1,18 @@
 #!/usr/bin/env bash
 # Makes the Python environment of the strangers' tools, once for each content of requirements.txt, and prints its folder.
 #
-# It lies outside the checkout, so that a fresh clone on the same machine finds it. Debian's packages that no wheel
-# holds are installed where they are missing: chromium for the report's page, bats for the shell's tests.
+# It lies outside the checkout, so that a fresh clone on the same machine finds it. What no wheel holds is installed
+# where it is missing: chromium for the report's page, curl for the README's commands.
 
 set -euo pipefail
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
+# A service may run without HOME.
+export HOME=${HOME:-$(getent passwd "$(id -u)" | cut -d: -f6)}
 
 # Microsoft's T-SQL parsers lie in this wheel. It was made for an older Python and an older name of its platform, so
 # that pip takes it only where it is asked for by name; of its content only the two libraries are kept.
 readonly PARSERS_WHEEL=mssql-cli==1.0.0
 readonly PARSERS=(Microsoft.SqlServer.TransactSql.ScriptDom.dll Microsoft.SqlServer.SqlParser.dll)
-
-install_packages() {
-  local wanted=()
-  command -v bats >/dev/null || wanted+=(bats)
-  command -v chromium >/dev/null || wanted+=(chromium)
-  command -v chromedriver >/dev/null || wanted+=(chromium-driver)
-  python3 -c 'import ensurepip' 2>/dev/null || wanted+=(python3-venv)
-  if ((${#wanted[@]} > 0)); then
-    apt-get update -qq >&2
-    apt-get install -y -qq --no-install-recommends "${wanted[@]}" >&2
-  fi
-}
 
 fill() { # folder
   python3 -m venv --clear "$1"
@@ -35,7 +25,10 @@ fill() { # folder
   rm -r "$1/wheel"
 }
 
-install_packages
+programs=(chromium chromedriver=chromium-driver curl)
+# Debian's python3 alone makes no environments.
+python3 -c 'import ensurepip' 2>/dev/null || programs+=(ensurepip=python3-venv)
+"$here/install.sh" "${programs[@]}" >&2
 key=$(cat "$here/requirements.txt" "${BASH_SOURCE[0]}" | sha256sum)
 folder=${XDG_CACHE_HOME:-$HOME/.cache}/credential-rotation/strangers-${key:0:16}
 mkdir -p "${folder%/*}"

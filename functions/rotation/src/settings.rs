@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 use crate::error::StepError;
 
 /// Characters of the lists that a command carries: what SSM's 64 KB leave beside the document.
-pub const LISTS_OF_A_COMMAND: usize = 2_500;
+pub const LISTS_OF_A_COMMAND: usize = 1_500;
 
 /// Accounts and regions of one rotation: what they report together has to fit a state's 256 KiB.
 pub const PLACES: usize = 20;

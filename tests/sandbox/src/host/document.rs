@@ -1,9 +1,9 @@
 //! Builds an SSM document from its folder: one rule, the same for the local AWS and for the CDK app.
 //!
-//! A string in a list that is exactly `{{script:NAME}}` is replaced by the lines of the file NAME beside the document,
-//! without their indentation, without blank lines and without those that are a comment and nothing else (both scripts'
+//! A string that is exactly `{{script:NAME}}` is replaced by the text of the file NAME beside the document, without the
+//! indentation of its lines, without blank lines and without those that are a comment and nothing else (both scripts'
 //! comments begin with `#`); a first line `#!…` stays. So the scripts stay real files that can be linted, tested and
-//! explained, and both together fit the 64 KB that SSM takes.
+//! explained, and both together with a command's parameters fit the 64 KB that SSM takes.
 
 use std::fs;
 use std::io;
@@ -61,27 +61,17 @@ pub fn build(folder: &Path) -> Result<Value, DocumentError> {
 
 fn splice(value: &mut Value, folder: &Path) -> Result<(), DocumentError> {
     match value {
-        Value::Array(items) => {
-            let mut spliced = Vec::with_capacity(items.len());
-            for mut item in std::mem::take(items) {
-                if let Some(name) = script_name(&item) {
-                    let script = read(&folder.join(name))?;
-                    spliced.extend(lines_that_run(&script).map(Value::from));
-                } else {
-                    splice(&mut item, folder)?;
-                    spliced.push(item);
-                }
+        Value::Array(items) => items.iter_mut().try_for_each(|item| splice(item, folder)),
+        Value::Object(members) => members.values_mut().try_for_each(|member| splice(member, folder)),
+        Value::String(text) => {
+            if let Some(name) = script_name(text) {
+                let script = read(&folder.join(name))?;
+                *text = lines_that_run(&script).collect::<Vec<_>>().join("\n");
             }
-            *items = spliced;
+            Ok(())
         }
-        Value::Object(members) => {
-            for member in members.values_mut() {
-                splice(member, folder)?;
-            }
-        }
-        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => {}
+        Value::Null | Value::Bool(_) | Value::Number(_) => Ok(()),
     }
-    Ok(())
 }
 
 /// All of a script that runs.
@@ -90,8 +80,8 @@ fn lines_that_run(script: &str) -> impl Iterator<Item = &str> {
     script.lines().map(str::trim_start).filter(move |line| !is_comment(line))
 }
 
-fn script_name(item: &Value) -> Option<&str> {
-    item.as_str()?.strip_prefix("{{script:")?.strip_suffix("}}")
+fn script_name(text: &str) -> Option<&str> {
+    text.strip_prefix("{{script:")?.strip_suffix("}}")
 }
 
 fn read(path: &Path) -> Result<String, DocumentError> {
