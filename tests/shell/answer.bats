@@ -93,7 +93,8 @@ for line in sys.stdin: answer = json.loads(line); print(eval(sys.argv[1]))' "$1"
   for length in {1..240}; do
     failed=0 failures=()
     for _ in {1..12}; do fail_instance ProofFailed "$(printf "%${length}s" '')" 2>/dev/null; done
-    print_answer
+    # One that fits to the byte makes an arithmetic command false: bats would stop at it, the script does not.
+    print_answer || return 1
   done >"$BATS_TEST_TMPDIR/answers"
   local -i longest
   longest=$(longest_line "$BATS_TEST_TMPDIR/answers")

@@ -39,8 +39,8 @@ setup() {
   for name in rotation host hint proof proof_prefix credentials foreign_credentials; do
     good=${!name:-s3://bucket/foreign}
     for value in "$good\$(x)" "x\$$good" "'$good" "$good'" "$good;id" "$good"$'\n' $'\n'"$good" "${good:0:2};${good:2}"; do
-      # A newline ends what `read` takes from a list of names: what stands behind it is never looked at.
-      [[ $name == *credentials && $value == *$'\n' ]] && continue
+      # Of a list the first line is taken, and nothing behind it is looked at.
+      [[ $name == *credentials && $value == *$'\n'* ]] && continue
       run -2 --separate-stderr asked_with "$name" "$value"
       [[ $output == *'"error":"InvalidParameter"'* ]] || { echo "$name=$value: $output"; return 1; }
     done

@@ -118,9 +118,15 @@ def served(folder: Path, fleet: dict, settings: dict, *more: str):
     files = {"fleet": folder / "fleet.json", "settings": folder / "settings.json"}
     files["fleet"].write_text(json.dumps(fleet))
     files["settings"].write_text(json.dumps(settings))
-    log = folder / "sandbox.log"
-    arguments = [program, "serve", "--fleet", files["fleet"], "--settings", files["settings"], *more]
-    with process(arguments, log, cwd=CHECKOUT) as child:
+    arguments = ["serve", "--fleet", files["fleet"], "--settings", files["settings"], *more]
+    with started([program, *arguments], folder / "sandbox.log", fleet) as world:
+        yield world
+
+
+@contextmanager
+def started(command: list, log: Path, fleet: dict):
+    """What a whole command of `sandbox serve` makes of this fleet, until the block ends."""
+    with process(command, log, cwd=CHECKOUT) as child:
 
         def greeting():
             if child.poll() is not None:

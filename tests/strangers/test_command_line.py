@@ -8,12 +8,13 @@ here are the same (test_host_with_the_real_cli.py says what differs where a scri
 import json
 import os
 import re
+import shlex
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
-from local_aws import CHECKOUT, REGION, World, example, served, wait_until
+from local_aws import CHECKOUT, REGION, TARGET, World, example, served, started, wait_until
 
 AWS = Path(sys.prefix) / "bin/aws"
 OLD_KEY = "AKIASANDBOXCURRENT00"
@@ -185,14 +186,33 @@ def test_a_service_that_is_not_there_says_so(aws):
     assert "(UnknownOperationException)" in refused.stderr
 
 
-# ---- The README's own commands ----
+# ---- The READMEs' own commands ----
 
 README = (CHECKOUT / "README.md").read_text()
+README_OF_THE_LOCAL_AWS = (CHECKOUT / "tests/sandbox/README.md").read_text()
+
+
+def blocks(text: str) -> list[str]:
+    """A README's blocks of commands, or those of a part of it."""
+    return re.findall(r"^```sh\n(.*?)^```", text, re.M | re.S)
 
 
 def commands_of_the_readme(about: str) -> list[str]:
     """The README's blocks of commands that hold this text."""
-    return [block for block in re.findall(r"^```sh\n(.*?)^```", README, re.M | re.S) if re.search(about, block)]
+    return [block for block in blocks(README) if re.search(about, block)]
+
+
+def commands_after_serve() -> list[str]:
+    """What the README lets a person run in a second shell, while `serve` runs in the first."""
+    [section] = [part for part in re.split(r"^##+ ", README, flags=re.M) if " serve " in "".join(blocks(part))]
+    return [block for block in blocks(section) if " serve " not in block]
+
+
+def sandbox_commands(verb: str) -> list[list[str]]:
+    """Both READMEs' commands of the sandbox, word by word, without cargo: the program is built already."""
+    lines = "".join(blocks(README + README_OF_THE_LOCAL_AWS)).replace("\\\n", " ").splitlines()
+    words = [shlex.split(line, comments=True) for line in lines if re.search(rf"\bsandbox -- +{verb}\b", line)]
+    return [[str(TARGET / "debug/sandbox"), *line[line.index("--") + 1 :]] for line in words]
 
 
 def run_as_written(commands: str, world: World) -> subprocess.CompletedProcess:
@@ -201,11 +221,11 @@ def run_as_written(commands: str, world: World) -> subprocess.CompletedProcess:
 
 
 def test_the_readme_s_commands_rotate_the_fleet_as_they_are_written(tmp_path):
-    blocks = commands_of_the_readme(r"http://127\.0\.0\.1:\d+")
-    assert any("stepfunctions start-execution" in block for block in blocks), "the README shows how to start a rotation"
+    shown = "\n".join(commands_after_serve())
+    assert "stepfunctions start-execution" in shown, "the README shows how to start a rotation"
     with served(tmp_path, FLEET, example("settings")) as world:
         # Only the address is another: a port of its own for each test.
-        commands = re.sub(r"http://127\.0\.0\.1:\d+", world.url, "\n".join(blocks))
+        commands = re.sub(r"http://127\.0\.0\.1:\d+", world.url, shown)
         done = run_as_written(commands, world)
         assert done.returncode == 0, done.stderr
         [execution] = world.client("stepfunctions").list_executions(stateMachineArn=world.machine)["executions"]
@@ -221,6 +241,24 @@ def test_the_readme_starts_the_local_aws_with_files_that_are_there_and_at_the_po
         assert (CHECKOUT / file).is_file()
     ports = re.findall(r"http://127\.0\.0\.1:(\d+)", README)
     assert set(ports) == set(re.findall(r"--port (\d+)", block))
+
+
+@pytest.mark.parametrize("command", sandbox_commands("serve"), ids=lambda words: " ".join(words[2:]))
+def test_each_command_that_serves_in_a_readme_makes_a_world_that_answers(tmp_path, command):
+    # Only the port is another: the system's choice.
+    port = command.index("--port") + 1
+    with started([*command[:port], "0", *command[port + 1 :]], tmp_path / "sandbox.log", FLEET) as world:
+        assert world.client("sts").get_caller_identity()["Account"] == FLEET["account"]
+
+
+@pytest.mark.parametrize("command", sandbox_commands("rotate"), ids=lambda words: " ".join(words[2:]))
+def test_each_command_that_rotates_in_a_readme_ends_well(command):
+    done = subprocess.run(command, cwd=CHECKOUT, capture_output=True, text=True, timeout=100)
+    assert done.returncode == 0, done.stdout[-2000:] + done.stderr
+
+
+def test_both_readmes_show_how_to_serve_and_how_to_rotate():
+    assert len(sandbox_commands("serve")) == 2 and len(sandbox_commands("rotate")) >= 2
 
 
 def test_the_readme_s_command_brings_an_inactive_key_back(tmp_path):

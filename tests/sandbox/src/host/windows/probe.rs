@@ -6,6 +6,7 @@ use std::fs;
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
+use std::sync::atomic::{AtomicU32, Ordering};
 
 use super::{Engine, NoEngine};
 
@@ -52,7 +53,9 @@ struct Probe(PathBuf);
 impl Probe {
     #[allow(clippy::disallowed_methods, reason = "a program that is tried needs a file for a moment")]
     fn write() -> io::Result<Probe> {
-        let path = std::env::temp_dir().join(format!("sandbox-probe-{}.ps1", std::process::id()));
+        static WRITTEN: AtomicU32 = AtomicU32::new(0);
+        let number = WRITTEN.fetch_add(1, Ordering::Relaxed);
+        let path = std::env::temp_dir().join(format!("sandbox-probe-{}-{number}.ps1", std::process::id()));
         fs::write(&path, SCRIPT)?;
         Ok(Probe(path))
     }
