@@ -133,3 +133,20 @@ async fn last_use(iam: &Client, key: &AccessKeyId) -> Result<(Option<String>, Op
 fn timestamp(time: &aws_smithy_types::DateTime) -> Option<Timestamp> {
     Timestamp::from_second(time.secs()).ok()
 }
+
+/// Deletes a key, then takes away what the secret says of it: its private label and the time of its deactivation.
+pub async fn forget(
+    secretsmanager: &aws_sdk_secretsmanager::Client,
+    iam: &Client,
+    user: &str,
+    secret: &SecretFacts,
+    key: &AccessKeyId,
+    version: Option<&VersionId>,
+) -> Result<(), StepError> {
+    delete(iam, user, key).await?;
+    if let Some(version) = version {
+        secret::move_label(secretsmanager, &secret.arn, key.as_str(), Some(version), None).await?;
+    }
+    let tag = secret::inactive_tag(key.as_str());
+    secret::forget(secretsmanager, &secret.arn, [tag.as_str()]).await
+}

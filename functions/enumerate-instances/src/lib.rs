@@ -2,16 +2,25 @@
 //!
 //! It reads only, so that bad settings, an empty fleet or a missing document change nothing.
 
+use jiff::SignedDuration;
 use lambda::{AwsResult, Environment};
 use rotation::StepError;
-use rotation::contracts::{EnumerateInput, Fleet};
+use rotation::contracts::{EnumerateInput, Fleet, FleetOutcome, Promoted, Report, Staged};
 use rotation::fleet::{Roster, name_hosts};
-use rotation::request::Request;
+use rotation::plan::{Facts, Plan, plan};
+use rotation::report::Record;
+use rotation::request::{Mode, Request};
 use rotation::settings::{Place, Settings};
+
+/// How long the agent of a host that has just started is waited for; EC2 says "running" before it has booted.
+const AGENT_DEADLINE: SignedDuration = SignedDuration::from_mins(10);
+/// How often it is looked for.
+const AGENT_POLL_SECONDS: u32 = 30;
 
 /// The step with its clients.
 pub struct EnumerateInstances {
     environment: Environment,
+    iam: aws_sdk_iam::Client,
     secretsmanager: aws_sdk_secretsmanager::Client,
 }
 
@@ -19,10 +28,11 @@ impl EnumerateInstances {
     /// Builds the clients, once for the life of the process.
     pub fn new(environment: Environment) -> EnumerateInstances {
         let secretsmanager = aws_sdk_secretsmanager::Client::new(&environment.sdk_config("SECRETS_MANAGER"));
-        EnumerateInstances { environment, secretsmanager }
+        let iam = aws_sdk_iam::Client::new(&environment.sdk_config("IAM"));
+        EnumerateInstances { environment, iam, secretsmanager }
     }
 
-    /// Looks, and refuses a fleet that cannot be rotated.
+    /// Looks, refuses a fleet that cannot be rotated, and says whether there is anything to do.
     pub async fn run(&self, input: EnumerateInput) -> Result<Fleet, StepError> {
         let settings = &input.settings;
         let request = Request::parse(&input.input)?;
@@ -32,25 +42,115 @@ impl EnumerateInstances {
         }
         let target = secret.target();
         let mut roster = Roster::default();
+        let mut starting = false;
         for place in settings.places() {
             let clients = fleet::open(&self.environment, &place).await?;
             require_document(&clients, settings, &place).await?;
-            roster.merge(Roster::new(fleet::hosts(&clients, settings).await?, target.as_ref()));
+            let here = Roster::new(fleet::hosts(&clients, settings).await?, target.as_ref())
+                .seen_by(&request, settings.schedule.reprove_before(input.now));
+            starting |= self.is_awaited(&input, &request, &clients, &here).await?;
+            roster.merge(here);
         }
-        refuse_unfit(settings, &roster)?;
+        if !request.is_narrowed() {
+            refuse_unfit(settings, &roster)?;
+        }
         let count = |length: usize| u32::try_from(length).unwrap_or(u32::MAX);
-        Ok(Fleet {
-            mode: request.mode,
+        let lacking = roster.to_command(&request).len();
+        let mut fleet = Fleet {
+            outcome: if starting { FleetOutcome::Wait } else { FleetOutcome::Proceed },
+            wait_seconds: AGENT_POLL_SECONDS,
             secret_arn: secret.arn,
             target,
             places: settings.places(),
             running: count(roster.running()),
-            lacking: count(roster.to_command().len()),
+            lacking: count(lacking),
             stopped: count(roster.stopped()),
             stopped_lacking: count(roster.stopped_lacking.len()),
             left: count(roster.left.len()),
-        })
+            report: None,
+            request,
+        };
+        if lacking == 0 {
+            fleet.report = self.nothing_to_do(&input, &fleet, &roster).await?;
+        }
+        if fleet.report.is_some() {
+            fleet.outcome = FleetOutcome::Nothing;
+        }
+        Ok(fleet)
     }
+
+    /// Whether a host that was named, since it has just started, runs without an agent that answers. The agent comes
+    /// online a minute or two later; it is waited for, and not for ever.
+    async fn is_awaited(
+        &self,
+        input: &EnumerateInput,
+        request: &Request,
+        clients: &fleet::PlaceClients,
+        roster: &Roster,
+    ) -> Result<bool, StepError> {
+        let commanded = roster.to_command(request);
+        let deadline = input.started.checked_add(AGENT_DEADLINE).unwrap_or(input.started);
+        if !request.is_narrowed() || commanded.is_empty() || input.now >= deadline {
+            return Ok(false);
+        }
+        let online = fleet::nodes(clients, &commanded).await?.online;
+        Ok(commanded.iter().any(|host| !online.contains(host)))
+    }
+
+    /// The report of a run with nothing to do, or none: a converge of a fleet that has proved the target, with no key
+    /// to make or to retire and no record to put in order. Such a run ends here and has changed nothing.
+    async fn nothing_to_do(
+        &self,
+        input: &EnumerateInput,
+        fleet: &Fleet,
+        roster: &Roster,
+    ) -> Result<Option<Report>, StepError> {
+        if fleet.request.mode != Mode::Converge {
+            return Ok(None);
+        }
+        if fleet.request.is_narrowed() {
+            return Ok(Some(tell(input, fleet, roster, None)));
+        }
+        let look = access_keys::look(&self.secretsmanager, &self.iam, &input.settings).await?;
+        let facts = Facts {
+            now: input.now,
+            started: input.started,
+            request: &fleet.request,
+            settings: &input.settings,
+            execution: &input.execution,
+            token: "none".into(),
+            secret: look.secret,
+            readings: look.readings,
+            keys: look.keys,
+            owner_of_current: look.owner_of_current,
+            intent_runs_elsewhere: false,
+            roster: Some(roster),
+        };
+        // What makes a plan impossible is raised, with its own name, by the step whose business it is.
+        let Ok(plan) = plan(&facts) else { return Ok(None) };
+        Ok(plan.is_nothing().then(|| tell(input, fleet, roster, Some(&plan))))
+    }
+}
+
+fn tell(input: &EnumerateInput, fleet: &Fleet, roster: &Roster, plan: Option<&Plan>) -> Report {
+    let (staged, promoted) = (Staged::not_asked(), Promoted { promoted: false, version: None });
+    let record = Record {
+        settings: &input.settings,
+        execution: &input.execution,
+        started: input.started,
+        now: input.now,
+        request: &fleet.request,
+        staged: &staged,
+        promoted: &promoted,
+        places: &[],
+        target: fleet.target.as_ref(),
+        target_key: None,
+        roster,
+        retired: plan.map(|plan| plan.retire.as_slice()).unwrap_or_default(),
+        warnings: plan.map(|plan| plan.warnings.as_slice()).unwrap_or_default(),
+        next_rotation: plan.and_then(|plan| plan.next_rotation),
+    };
+    record.report()
 }
 
 /// The pinned version of the document exists where it is to run.

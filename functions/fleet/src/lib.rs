@@ -11,10 +11,12 @@ use std::collections::BTreeSet;
 use aws_credential_types::Credentials;
 use aws_sdk_ec2::types::Filter;
 use aws_sdk_ssm::types::{InstanceInformationStringFilter, PingStatus};
+use jiff::Timestamp;
 use lambda::{AwsFailure, AwsResult, Environment};
 use rotation::StepError;
 use rotation::fleet::{Host, Roster};
 use rotation::names::{InstanceId, ledger_tag};
+use rotation::request::Request;
 use rotation::secret::Target;
 use rotation::settings::{Place, Settings};
 use rotation::waves::Nodes;
@@ -103,6 +105,8 @@ async fn describe(clients: &PlaceClients, mut filters: Vec<Filter>, ledger: &str
 pub async fn roster(
     environment: &Environment,
     settings: &Settings,
+    request: &Request,
+    now: Timestamp,
     target: Option<&Target>,
 ) -> Result<Roster, StepError> {
     let mut roster = Roster::default();
@@ -110,7 +114,7 @@ pub async fn roster(
         let clients = open(environment, &place).await?;
         roster.merge(Roster::new(hosts(&clients, settings).await?, target));
     }
-    Ok(roster)
+    Ok(roster.seen_by(request, settings.schedule.reprove_before(now)))
 }
 
 /// What SSM says of instances: asked only about hosts that gave no answer, or that are to be named.

@@ -6,13 +6,14 @@ use aws_sdk_ssm::types::{Command as SsmCommand, CommandInvocation};
 use jiff::Timestamp;
 use lambda::AwsResult;
 use rotation::StepError;
-use rotation::fleet::Roster;
-use rotation::host_answer::{Blocking, HostAnswer};
+use rotation::fleet::{Host, Roster};
+use rotation::host_answer::{Blocking, HostAnswer, HostError};
 use rotation::ledger::LedgerEntry;
 use rotation::names::InstanceId;
 use rotation::secret::Target;
 use rotation::verdict::{
-    CREDENTIAL_IN_THE_WAY, HostReport, Invocation, LEDGER_NOT_WRITTEN, NO_ANSWER, UNREACHABLE, Verdict, judge,
+    CANCELLED, CREDENTIAL_IN_THE_WAY, HostReport, Invocation, LEDGER_NOT_WRITTEN, NO_ANSWER, UNREACHABLE, Verdict,
+    judge,
 };
 
 /// The answers, judged.
@@ -129,6 +130,35 @@ impl Answers {
         })
     }
 
+    /// The entries of hosts that had proved the target and now failed to: their earlier proof is worth nothing. A host
+    /// that says nothing of its credential takes nothing back.
+    pub(crate) fn revoked(
+        &self,
+        hosts: &[Host],
+        target: &Target,
+        commanded: Timestamp,
+    ) -> BTreeMap<InstanceId, LedgerEntry> {
+        let says_nothing = |report: &&HostReport| {
+            let silent = [
+                HostError::VersionNotVisibleYet,
+                HostError::LockTimeout,
+                HostError::TargetKeepsChanging,
+                HostError::ModelBusy,
+            ];
+            report.error == NO_ANSWER
+                || report.error == CANCELLED
+                || silent.iter().any(|error| error.name() == report.error)
+        };
+        let failed: BTreeSet<&InstanceId> =
+            self.failed.iter().filter(|report| !says_nothing(report)).map(|report| &report.host).collect();
+        let entry = |host: &Host| {
+            let entry =
+                host.ledger.as_ref().filter(|entry| entry.version == target.version && failed.contains(&host.id))?;
+            Some((host.id.clone(), LedgerEntry { commanded, failed: true, ..entry.clone() }))
+        };
+        hosts.iter().filter_map(entry).collect()
+    }
+
     /// The entries of the hosts that proved; their time is when SSM was asked.
     pub(crate) fn ledger_entries(&self, target: &Target, commanded: Timestamp) -> BTreeMap<InstanceId, LedgerEntry> {
         let entry = |answer: &HostAnswer| LedgerEntry {
@@ -138,6 +168,8 @@ impl Answers {
             passive: answer.passive.clone(),
             nothing: answer.proved == 0 && answer.passive.is_empty(),
             blocked: !answer.blocking.is_empty(),
+            drifted: answer.changed > 0 && answer.found.as_deref() == Some(target.version.as_str()),
+            failed: false,
         };
         self.proved.iter().map(|(host, answer)| (host.clone(), entry(answer))).collect()
     }

@@ -69,11 +69,13 @@ impl PollCommand {
     ) -> Result<Command, StepError> {
         let settings = &input.settings;
         let mut hosts = fleet::hosts(clients, settings).await?;
-        let entries = answers.ledger_entries(target, timestamp(command));
+        let mut entries = answers.ledger_entries(target, timestamp(command));
+        entries.extend(answers.revoked(&hosts, target, timestamp(command)));
         let unwritten = fleet::write_ledger(clients, &settings.rotation, &entries).await?;
         enter(&mut hosts, entries, &unwritten);
         answers.not_written(&unwritten);
-        let roster = Roster::new(hosts, Some(target));
+        let roster =
+            Roster::new(hosts, Some(target)).seen_by(&input.request, settings.schedule.reprove_before(input.now));
         let wave = Wave { command, asked: timestamp(command), answers: &answers };
         let (silent, uncommanded) = wave.unheard(&roster);
         let online = fleet::nodes(clients, &silent).await?.online;

@@ -4,7 +4,7 @@
 
 use lambda::Environment;
 use rotation::StepError;
-use rotation::contracts::{RetireInput, Retired, StageOutcome};
+use rotation::contracts::{Report, RetireInput, Retired, StageOutcome};
 use rotation::fleet::Roster;
 use rotation::names::AccessKeyId;
 use rotation::plan::{Facts, Plan, Retirement, Stage, describe_keys, plan};
@@ -12,6 +12,7 @@ use rotation::promotion::name_failures;
 use rotation::report::Record;
 use rotation::request::Mode;
 use rotation::secret::SecretFacts;
+use serde_json::Value;
 
 /// The step with its clients.
 pub struct RetireIamKey {
@@ -34,9 +35,13 @@ impl RetireIamKey {
     pub async fn run(&self, input: RetireInput) -> Result<Retired, StepError> {
         let settings = &input.settings;
         let before = secret::look(&self.secretsmanager, &settings.secret.id).await?;
-        let roster = fleet::roster(&self.environment, settings, before.target().as_ref()).await?;
+        let roster =
+            fleet::roster(&self.environment, settings, &input.request, input.now, before.target().as_ref()).await?;
         let (secret, plan) = self.plan(&input, &roster, &before).await?;
-        if input.mode != Mode::Plan {
+        if let Some(warning) = plan.breaks.clone().filter(|warning| must_warn(&input, warning)) {
+            return Ok(warn(&input, warning));
+        }
+        if input.request.mode != Mode::Plan {
             for retirement in &plan.retire {
                 self.apply(&input, &secret, retirement).await?;
             }
@@ -44,18 +49,23 @@ impl RetireIamKey {
         }
         let target = secret.target();
         let record = Record {
-            rotation: &settings.rotation,
-            user: &settings.user,
-            mode: input.mode,
+            settings,
+            execution: &input.execution,
+            started: input.started,
+            now: input.now,
+            request: &input.request,
             staged: &input.staged,
             promoted: &input.promoted,
             places: &input.places,
             target: target.as_ref(),
+            target_key: target.as_ref().and_then(|target| secret.key_of(&target.version)),
             roster: &roster,
             retired: &plan.retire,
+            warnings: &plan.warnings,
+            next_rotation: plan.next_rotation,
         };
         let report = record.report();
-        Ok(Retired { can_stage_now: can_stage_now(&input, &plan), keys: plan.retire, report })
+        Ok(Retired { warning: None, can_stage_now: can_stage_now(&input, &plan), keys: plan.retire, report })
     }
 
     /// Plans on labels that are read after the hosts were; where they moved meanwhile, the hosts' proofs were judged
@@ -67,10 +77,12 @@ impl RetireIamKey {
         before: &SecretFacts,
     ) -> Result<(SecretFacts, Plan), StepError> {
         let look = access_keys::look(&self.secretsmanager, &self.iam, &input.settings).await?;
+        let request = input.request.once_turned();
         let has_moved = look.secret.target() != before.target();
         let facts = Facts {
             now: input.now,
-            mode: input.mode,
+            started: input.started,
+            request: &request,
             settings: &input.settings,
             execution: &input.execution,
             token: input.staged.version.clone().unwrap_or_else(|| "none".into()),
@@ -83,9 +95,11 @@ impl RetireIamKey {
         };
         let plan = plan(&facts)?;
         let mut secret = facts.secret.clone();
-        match input.mode {
+        match request.mode {
             Mode::Plan => plan.settle.iter().for_each(|settling| settling.apply_to(&mut secret)),
-            Mode::Rotate | Mode::Converge => secret::settle(&self.secretsmanager, &mut secret, &plan.settle).await?,
+            Mode::Rotate | Mode::Converge | Mode::Abandon | Mode::Rollback => {
+                secret::settle(&self.secretsmanager, &mut secret, &plan.settle).await?
+            }
         }
         Ok((secret, plan))
     }
@@ -98,12 +112,8 @@ impl RetireIamKey {
             }
             Retirement::RecordInactive { key } => self.record_inactive(input, secret, key).await,
             Retirement::Delete { key, version } => {
-                access_keys::delete(&self.iam, &input.settings.user, key).await?;
-                if let Some(version) = version {
-                    secret::move_label(&self.secretsmanager, &secret.arn, key.as_str(), Some(version), None).await?;
-                }
-                let tag = secret::inactive_tag(key.as_str());
-                secret::forget(&self.secretsmanager, &secret.arn, [tag.as_str()]).await
+                let user = &input.settings.user;
+                access_keys::forget(&self.secretsmanager, &self.iam, user, secret, key, version.as_ref()).await
             }
             Retirement::NotYet { .. } => Ok(()),
         }
@@ -118,6 +128,27 @@ impl RetireIamKey {
     ) -> Result<(), StepError> {
         let tag = secret::inactive_tag(key.as_str());
         secret::record(&self.secretsmanager, &secret.arn, [(tag.as_str(), input.now.to_string())]).await
+    }
+}
+
+/// Whether people have not been told yet whom this retirement breaks.
+fn must_warn(input: &RetireInput, warning: &str) -> bool {
+    input.request.mode != Mode::Plan && input.warned.as_deref() != Some(warning)
+}
+
+/// Nothing is retired before the warning is out.
+fn warn(input: &RetireInput, warning: String) -> Retired {
+    let subject = format!("credential-rotation {}: hosts lose their key now", input.settings.rotation);
+    Retired {
+        report: Report {
+            worth_telling: true,
+            subject: subject.chars().take(100).collect(),
+            message: warning.clone(),
+            evidence: Value::Null,
+        },
+        warning: Some(warning),
+        keys: Vec::new(),
+        can_stage_now: false,
     }
 }
 
@@ -138,5 +169,5 @@ fn raise_what_needs_a_person(input: &RetireInput, plan: &Plan) -> Result<(), Ste
     }
     let is_held_up = input.staged.outcome == StageOutcome::HeldUp && !can_stage_now(input, plan);
     let Stage::Refused(refusal) = &plan.stage else { return Ok(()) };
-    if is_held_up && input.mode == Mode::Rotate { Err(refusal.clone()) } else { Ok(()) }
+    if is_held_up && input.request.mode == Mode::Rotate { Err(refusal.clone()) } else { Ok(()) }
 }

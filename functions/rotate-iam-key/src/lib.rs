@@ -11,7 +11,7 @@ use rotation::StepError;
 use rotation::access_key::AccessKey;
 use rotation::contracts::{StageInput, StageOutcome, Staged};
 use rotation::names::{AWSPENDING, AccessKeyId, VersionId};
-use rotation::plan::{Facts, INTENT_WINDOW, Settling, Stage, plan};
+use rotation::plan::{Facts, INTENT_WINDOW, Settling, Stage, Turn, plan};
 use rotation::request::Mode;
 use rotation::secret::{Intent, SecretFacts};
 use uuid::Uuid;
@@ -44,7 +44,8 @@ impl RotateIamKey {
         let intent_runs_elsewhere = self.runs_elsewhere(look.secret.intent.as_ref(), &input).await;
         let facts = Facts {
             now: input.now,
-            mode: input.mode,
+            started: input.started,
+            request: &input.request,
             settings: &input.settings,
             execution: &input.execution,
             token: token_of(&input.execution),
@@ -57,7 +58,7 @@ impl RotateIamKey {
         };
         let plan = plan(&facts)?;
         require_visible(&input, &facts, &plan.stage)?;
-        if input.mode == Mode::Plan {
+        if input.request.mode == Mode::Plan {
             return Ok(tell(&plan.stage));
         }
         let mut secret = facts.secret.clone();
@@ -74,7 +75,13 @@ impl RotateIamKey {
             }),
             Stage::Make { token } => self.make(&facts, &secret.arn, token).await,
             Stage::Check { version, key } => self.check(&input, secret, version, key).await,
-            Stage::Wait { until, execution } => Ok(wait(input.now, until, &execution)),
+            Stage::Wait { until, execution } => {
+                let why = format!("The execution {execution} may have made a key; it is looked for after {until}.");
+                Ok(wait(input.now, until, &why))
+            }
+            Stage::Announced { until } => Ok(wait(input.now, until, "Every step that is under way ends first.")),
+            Stage::Turn(turn) => self.turn(&input, secret, turn).await,
+            Stage::FreeSlot { key, version } => self.free_slot(&input, &secret, key, version).await,
             Stage::Refused(refusal @ (StepError::NoFreeKeySlot { .. } | StepError::EarlierRunUnresolved { .. })) => {
                 Ok(Staged { wait_seconds: 5, ..answer(StageOutcome::HeldUp, &refusal.to_string()) })
             }
@@ -142,6 +149,40 @@ impl RotateIamKey {
         Ok(call.err().map(|failure| failure.refusal.to_string()))
     }
 
+    /// Moves AWSPENDING back, by compare-and-swap from the holder that was seen; the settings' hosts follow.
+    async fn turn(&self, input: &StageInput, mut secret: SecretFacts, turn: Turn) -> Result<Staged, StepError> {
+        match turn {
+            Turn::Abandon { version } => {
+                let message = format!("Version {version} is abandoned: the hosts are brought back to the current one.");
+                secret::settle(&self.secretsmanager, &mut secret, &[Settling::AbandonPending { version }]).await?;
+                let standing = secret.standing_at(input.now);
+                secret::settle(&self.secretsmanager, &mut secret, &[Settling::RecordStanding { standing }]).await?;
+                Ok(answer(StageOutcome::NotAsked, &message))
+            }
+            Turn::Rollback { version, key } => self.label(input.now, secret, version, key).await,
+        }
+    }
+
+    /// Deletes an Inactive key before its time, of which people are warned first.
+    async fn free_slot(
+        &self,
+        input: &StageInput,
+        secret: &SecretFacts,
+        key: AccessKeyId,
+        version: Option<VersionId>,
+    ) -> Result<Staged, StepError> {
+        let warning = format!(
+            "Key {key}, which is Inactive, is deleted now and not after {} days: the leaked key needs its slot.",
+            input.settings.schedule.delete_after_days
+        );
+        if input.previous.message != warning {
+            return Ok(answer(StageOutcome::Warning, &warning));
+        }
+        access_keys::forget(&self.secretsmanager, &self.iam, &input.settings.user, secret, &key, version.as_ref())
+            .await?;
+        Ok(Staged { wait_seconds: 5, ..answer(StageOutcome::Checking, "") })
+    }
+
     /// Labels a checked version AWSPENDING, by compare-and-swap from nobody: PutSecretValue would take the label from
     /// anyone (FACTS D). From here on hosts learn of it.
     async fn label(
@@ -154,7 +195,9 @@ impl RotateIamKey {
         secret::move_label(&self.secretsmanager, &secret.arn, AWSPENDING, None, Some(&version)).await?;
         secret.labels.insert(AWSPENDING.to_owned(), version.clone());
         let standing = secret.standing_at(now);
-        let settlings = [Settling::RecordStanding { standing }, Settling::CloseIntent];
+        let record = Settling::RecordStanding { standing };
+        let close = secret.intent.is_some().then_some(Settling::CloseIntent);
+        let settlings: Vec<Settling> = std::iter::once(record).chain(close).collect();
         secret::settle(&self.secretsmanager, &mut secret, &settlings).await?;
         Ok(pending(version, key))
     }
@@ -172,9 +215,13 @@ fn require_visible(input: &StageInput, facts: &Facts<'_>, stage: &Stage) -> Resu
     let Some(made) = made else { return Ok(()) };
     let is_seen = match stage {
         Stage::Check { version, .. } | Stage::Pending { version, .. } => version == made,
-        Stage::NotAsked | Stage::Make { .. } | Stage::Wait { .. } | Stage::Refused(_) => {
-            facts.secret.current() == Some(made)
-        }
+        Stage::NotAsked
+        | Stage::Make { .. }
+        | Stage::Wait { .. }
+        | Stage::Announced { .. }
+        | Stage::Turn(_)
+        | Stage::FreeSlot { .. }
+        | Stage::Refused(_) => facts.secret.current() == Some(made),
     };
     if is_seen {
         return Ok(());
@@ -204,10 +251,9 @@ fn pending(version: VersionId, key: AccessKeyId) -> Staged {
     Staged { version: Some(version), key: Some(key), ..answer(StageOutcome::Pending, &message) }
 }
 
-fn wait(now: Timestamp, until: Timestamp, execution: &str) -> Staged {
+fn wait(now: Timestamp, until: Timestamp, why: &str) -> Staged {
     let seconds = until.duration_since(now).as_secs().clamp(1, 600);
-    let message = format!("The execution {execution} may have made a key; it is looked for after {until}.");
-    Staged { wait_seconds: u32::try_from(seconds).unwrap_or(600), ..answer(StageOutcome::Checking, &message) }
+    Staged { wait_seconds: u32::try_from(seconds).unwrap_or(600), ..answer(StageOutcome::Checking, why) }
 }
 
 /// What a rotation would do now, for people.
@@ -224,6 +270,12 @@ fn tell(stage: &Stage) -> Staged {
             format!("A new access key would be made and staged; this execution would store it as version {token}.")
         }
         Stage::Wait { until, .. } => format!("The run would wait until {until} for what an earlier run may have made."),
+        Stage::Announced { .. } | Stage::Turn(_) => "AWSPENDING would be moved back.".to_owned(),
+        Stage::FreeSlot { key, .. } => {
+            format!(
+                "The Inactive key {key} would be deleted, since the leaked key needs its slot; then a key would be made."
+            )
+        }
         Stage::Refused(refusal) => format!("Nothing would be staged: {refusal}"),
     };
     answer(StageOutcome::Planned, &message)

@@ -11,7 +11,7 @@ use serde_json::Value;
 use crate::error::StepError;
 use crate::names::{AccessKeyId, VersionId};
 use crate::plan::Retirement;
-use crate::request::Mode;
+use crate::request::Request;
 use crate::secret::Target;
 use crate::settings::{Place, Settings};
 use crate::summary::PlaceSummary;
@@ -47,12 +47,22 @@ contract! {
         settings: Settings,
         /// The execution's input, as somebody wrote it.
         input: Value,
+        /// The execution's ARN.
+        execution: String,
+        /// When the execution began.
+        started: Timestamp,
+        /// When the state was entered.
+        now: Timestamp,
     }
 
     /// Output of `enumerate-instances`: the fleet in numbers.
     Fleet {
+        /// What is next.
+        outcome: FleetOutcome,
+        /// Seconds until the next look, where an agent is waited for.
+        wait_seconds: u32,
         /// What the run is to do.
-        mode: Mode,
+        request: Request,
         /// The secret's ARN.
         secret_arn: String,
         /// The version that every host ought to hold; absent while the secret has none.
@@ -69,6 +79,9 @@ contract! {
         stopped_lacking: u32,
         /// Hosts that no longer match and bear our ledger.
         left: u32,
+        /// What people are told where nothing is to do.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        report: Option<Report>,
     }
 
     /// Input of `rotate-iam-key`.
@@ -76,9 +89,11 @@ contract! {
         /// The rotation's settings.
         settings: Settings,
         /// What the run is to do.
-        mode: Mode,
+        request: Request,
         /// The execution's ARN.
         execution: String,
+        /// When the execution began.
+        started: Timestamp,
         /// When the state was entered.
         now: Timestamp,
         /// How often the state machine has tried this since then.
@@ -115,6 +130,8 @@ contract! {
         execution: String,
         /// When the state was entered.
         now: Timestamp,
+        /// What the run is to do.
+        request: Request,
         /// The account and region.
         place: Place,
         /// What this execution has staged.
@@ -129,6 +146,8 @@ contract! {
         settings: Settings,
         /// When the state was entered.
         now: Timestamp,
+        /// What the run is to do.
+        request: Request,
         /// The account and region.
         place: Place,
         /// The command under way.
@@ -180,9 +199,11 @@ contract! {
         /// The rotation's settings.
         settings: Settings,
         /// What the run is to do.
-        mode: Mode,
+        request: Request,
         /// The execution's ARN.
         execution: String,
+        /// When the execution began.
+        started: Timestamp,
         /// When the state was entered.
         now: Timestamp,
         /// What was staged.
@@ -191,6 +212,8 @@ contract! {
         places: Vec<PlaceSummary>,
         /// What was promoted.
         promoted: Promoted,
+        /// Of whom people were warned before.
+        warned: Option<String>,
     }
 
     /// The record of a run as people are told of it: the execution's output, and the SNS message.
@@ -201,10 +224,15 @@ contract! {
         subject: String,
         /// A few lines: who is on which version, what is late, what comes next.
         message: String,
+        /// The same for an auditor.
+        evidence: Value,
     }
 
     /// Output of `retire-iam-key`: the last word of a run.
     Retired {
+        /// Whom people must be warned of before this is called again; nothing was retired yet. The machine reads it by a
+        /// path, so that it is there even when it is null.
+        warning: Option<String>,
         /// What became of each key that is not needed any more.
         keys: Vec<Retirement>,
         /// Whether the staging that was held up for a slot can go on now.
@@ -221,6 +249,33 @@ impl StateInput for PollInput {}
 impl StateInput for PromoteInput {}
 impl StateInput for RetireInput {}
 
+impl Staged {
+    /// Nothing was staged, and nobody asked.
+    pub fn not_asked() -> Staged {
+        Staged {
+            outcome: StageOutcome::NotAsked,
+            version: None,
+            key: None,
+            successes: 0,
+            attempts: 0,
+            wait_seconds: 0,
+            message: String::new(),
+        }
+    }
+}
+
+/// What is next after a look at the fleet.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum FleetOutcome {
+    /// There is something to do.
+    Proceed,
+    /// The agent of a host that was named has not come online yet: look again after `waitSeconds`.
+    Wait,
+    /// There is nothing to do: the run ends here, having changed nothing.
+    Nothing,
+}
+
 /// How the staging stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -233,6 +288,8 @@ pub enum StageOutcome {
     Checking,
     /// A version is pending: hosts are to be brought to it.
     Pending,
+    /// People must be warned before this is called again; the message says of what.
+    Warning,
     /// Both key slots are taken, or an earlier run is not resolved: the run goes on without a new version.
     HeldUp,
     /// Mode `plan`: what would be done stands in the message.

@@ -41,7 +41,7 @@ step_errors! {
     // What people said.
 
     /// The execution's input was not understood; nothing was done. Start again with an input that the README lists.
-    #[error("the execution's input is not understood at `{path}`: {problem}. Start again with {{\"mode\": \"rotate\"}}, \"converge\" or \"plan\"")]
+    #[error("the execution's input is not understood at `{path}`: {problem}. Start again with {{\"mode\": \"rotate\"}}, \"converge\", \"plan\", \"abandon\" or \"rollback\"")]
     InvalidInput { #[doc = "JSON path."] path: String, #[doc = "What is wrong there."] problem: String },
     /// The settings contradict themselves or the schema; nothing was done. Correct and deploy them.
     #[error("the settings are wrong at `{path}`: {problem}. Correct them and deploy again")]
@@ -112,6 +112,9 @@ step_errors! {
     /// STS did not accept the new key often enough; it stays stored and the next run goes on with it.
     #[error("STS did not accept the new key {key} {successes} times in a row within {attempts} checks ({cause}). It stays stored, no host has learned of it, and the next run goes on with it")]
     KeyNotAccepted { #[doc = "The key."] key: AccessKeyId, #[doc = "Needed in a row."] successes: u32, #[doc = "Checks made."] attempts: u32, #[doc = "The last refusal."] cause: String },
+    /// There is nothing to abandon or to roll back to; nothing was changed.
+    #[error("there is no way back for {secret}: {reason}. Nothing was changed; {instead}")]
+    NoWayBack { #[doc = "The secret."] secret: String, #[doc = "Why."] reason: String, #[doc = "What to do."] instead: String },
 
     // Commands and proofs.
 

@@ -7,6 +7,7 @@ use jiff::Timestamp;
 use crate::cluster::VirtualNameHash;
 use crate::ledger::LedgerEntry;
 use crate::names::InstanceId;
+use crate::request::Request;
 use crate::secret::Target;
 
 /// The most tags that an EC2 resource takes; those of AWS itself do not count.
@@ -62,11 +63,22 @@ impl Host {
         }
     }
 
+    /// Whether it holds the target as far as anyone knows, though its proof may not be fresh enough to be believed: it
+    /// was commanded before the target became the target of now, such as just before a promotion.
+    pub fn has_ever_proved(&self, target: &Target) -> bool {
+        self.ledger
+            .as_ref()
+            .is_some_and(|entry| entry.version == target.version && !entry.failed && entry.commanded > self.renewed)
+    }
+
     /// Whether its entry, taken by itself, proves the target: the right version, proved after the target became the
     /// target and after the host or its disks were last renewed.
     fn proves(&self, target: &Target) -> Option<&LedgerEntry> {
         self.ledger.as_ref().filter(|entry| {
-            entry.version == target.version && entry.commanded > target.since && entry.commanded > self.renewed
+            entry.version == target.version
+                && !entry.failed
+                && entry.commanded > target.since
+                && entry.commanded > self.renewed
         })
     }
 }
@@ -103,6 +115,10 @@ pub struct Roster {
     pub left: Vec<Host>,
     /// Of all these, those with a credential that stands in the way of retirement.
     pub blocked: Vec<Host>,
+    /// Hosts without which promotion and retirement go on, and which lack a believed proof.
+    pub let_go: Vec<Host>,
+    /// Of the running hosts with a believed proof, those whose proof is so old that they are asked for another.
+    pub stale: Vec<InstanceId>,
 }
 
 impl Roster {
@@ -127,11 +143,46 @@ impl Roster {
         roster
     }
 
-    /// Running hosts that are to be commanded: those without a proof, and those whose proof came with a credential that
-    /// blocks retirement, since it may be gone by now.
-    pub fn to_command(&self) -> Vec<InstanceId> {
+    /// The roster as a request sees it: hosts that it goes on without hold nothing up and are left alone, and proofs
+    /// from before `reprove_before` are asked for once more.
+    #[must_use]
+    pub fn seen_by(mut self, request: &Request, reprove_before: Timestamp) -> Roster {
+        let is_stale = |host: &&Host| host.ledger.as_ref().is_some_and(|entry| entry.commanded < reprove_before);
+        self.stale = self.proved.iter().filter(is_stale).map(|host| host.id.clone()).collect();
+        let mut let_go = Vec::new();
+        for list in [&mut self.lacking, &mut self.stopped_lacking, &mut self.left, &mut self.blocked] {
+            let (gone, stay): (Vec<Host>, Vec<Host>) =
+                std::mem::take(list).into_iter().partition(|host| request.without.contains(&host.id));
+            let_go.extend(gone);
+            *list = stay;
+        }
+        // One that proved and is blocked stands in two lists.
+        let_go.retain(|host| !self.proved.iter().chain(&self.stopped_proved).any(|proved| proved.id == host.id));
+        self.let_go = let_go;
+        self
+    }
+
+    /// Running hosts that are to be commanded: those without a proof, those whose proof is old, and those whose proof came
+    /// with a credential that blocks retirement, since it may be gone by now. A narrowed request commands the hosts that it names, whatever they
+    /// have proved, and nobody else.
+    pub fn to_command(&self, request: &Request) -> Vec<InstanceId> {
+        if request.is_narrowed() {
+            let running = self.lacking.iter().chain(&self.proved).map(|host| host.id.clone());
+            return running.filter(|host| request.instance_ids.contains(host)).collect();
+        }
         let blocked = self.blocked.iter().filter(|host| host.matches && host.is_up());
-        self.lacking.iter().chain(blocked).map(|host| host.id.clone()).collect()
+        let without_fresh_proof = self.lacking.iter().chain(blocked).map(|host| host.id.clone());
+        let mut hosts: Vec<InstanceId> = without_fresh_proof.chain(self.stale.iter().cloned()).collect();
+        hosts.sort();
+        hosts.dedup();
+        hosts
+    }
+
+    /// Every host that may hold a credential of ours, proved or not.
+    pub fn all(&self) -> impl Iterator<Item = &Host> {
+        let running = self.proved.iter().chain(&self.lacking);
+        let stopped = self.stopped_proved.iter().chain(&self.stopped_lacking);
+        running.chain(stopped).chain(&self.left).chain(&self.let_go)
     }
 
     /// Whether a host with a SQL Server instance has proved the target: what a canary is for.
@@ -163,15 +214,25 @@ impl Roster {
         self.stopped_lacking.extend(other.stopped_lacking);
         self.left.extend(other.left);
         self.blocked.extend(other.blocked);
+        self.let_go.extend(other.let_go);
+        self.stale.extend(other.stale);
     }
 }
 
 /// Names hosts for people: the first few, and how many more there are.
 pub fn name_hosts<'a>(hosts: impl IntoIterator<Item = &'a Host>) -> String {
-    const NAMED: usize = 10;
+    name_up_to(10, hosts)
+}
+
+/// Names hosts that something is done to: as many as a message holds.
+pub fn name_all_hosts<'a>(hosts: impl IntoIterator<Item = &'a Host>) -> String {
+    name_up_to(500, hosts)
+}
+
+fn name_up_to<'a>(most: usize, hosts: impl IntoIterator<Item = &'a Host>) -> String {
     let all: Vec<String> = hosts.into_iter().map(Host::describe).collect();
-    let named = all.iter().take(NAMED).cloned().collect::<Vec<_>>().join(", ");
-    if all.len() > NAMED { format!("{named} and {} more", all.len() - NAMED) } else { named }
+    let named = all.iter().take(most).cloned().collect::<Vec<_>>().join(", ");
+    if all.len() > most { format!("{named} and {} more", all.len() - most) } else { named }
 }
 
 #[cfg(test)]

@@ -9,7 +9,7 @@ use jiff::Timestamp;
 use crate::cluster::VirtualNames;
 use crate::names::VersionId;
 
-/// One entry: `<version> <time> [owner:<hash>,…] [passive:<hash>,…] [nothing] [blocked]`.
+/// One entry: `<version> <time> [owner:<hash>,…] [passive:<hash>,…] [nothing] [blocked] [drifted] [failed]`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LedgerEntry {
     /// The version that the host proved.
@@ -24,6 +24,10 @@ pub struct LedgerEntry {
     pub nothing: bool,
     /// Whether a credential on it stands in the way of retirement.
     pub blocked: bool,
+    /// Whether it had held the version before, and somebody had altered or dropped its credential since.
+    pub drifted: bool,
+    /// Whether it had proved the version and failed when it was asked again: then the earlier proof is worth nothing.
+    pub failed: bool,
 }
 
 impl LedgerEntry {
@@ -37,6 +41,8 @@ impl LedgerEntry {
             passive: VirtualNames::default(),
             nothing: false,
             blocked: false,
+            drifted: false,
+            failed: false,
         };
         for word in words {
             match word.split_once(':') {
@@ -44,6 +50,8 @@ impl LedgerEntry {
                 Some(("passive", names)) => entry.passive = names.parse().ok()?,
                 _ if word == "nothing" => entry.nothing = true,
                 _ if word == "blocked" => entry.blocked = true,
+                _ if word == "drifted" => entry.drifted = true,
+                _ if word == "failed" => entry.failed = true,
                 _ => return None,
             }
         }
@@ -60,10 +68,13 @@ impl fmt::Display for LedgerEntry {
         if !self.passive.is_empty() {
             write!(formatter, " passive:{}", self.passive)?;
         }
-        if self.nothing {
-            formatter.write_str(" nothing")?;
+        let Self { nothing, blocked, drifted, failed, .. } = *self;
+        for (is_so, word) in [(nothing, "nothing"), (blocked, "blocked"), (drifted, "drifted"), (failed, "failed")] {
+            if is_so {
+                write!(formatter, " {word}")?;
+            }
         }
-        if self.blocked { formatter.write_str(" blocked") } else { Ok(()) }
+        Ok(())
     }
 }
 
@@ -73,9 +84,10 @@ mod tests {
 
     #[test]
     fn an_entry_survives_its_tag() {
-        for text in
-            ["v1 2026-11-24T06:00:00Z", "v1 2026-11-24T06:00:00Z owner:0000ab,0000ef passive:0000cd nothing blocked"]
-        {
+        for text in [
+            "v1 2026-11-24T06:00:00Z",
+            "v1 2026-11-24T06:00:00Z owner:0000ab,0000ef passive:0000cd nothing blocked drifted failed",
+        ] {
             assert_eq!(LedgerEntry::parse(text).unwrap().to_string(), text);
         }
     }

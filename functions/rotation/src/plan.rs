@@ -4,11 +4,13 @@
 //! sweeps, judges what is pending), [`stage`] says whether a new key is made, [`retire`] which old ones may go.
 //! The later parts are planned on the secret as the earlier ones leave it, so one look suffices for one plan.
 
+pub mod outlook;
 pub mod retire;
 pub mod settle;
 pub mod stage;
 #[cfg(test)]
 mod tests;
+pub mod turn;
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -19,13 +21,14 @@ use crate::error::StepError;
 use crate::fleet::Roster;
 use crate::keys::{KeyFacts, KeyOwner, KeyStatus};
 use crate::names::{AccessKeyId, VersionId};
-use crate::request::Mode;
+use crate::request::Request;
 use crate::secret::SecretFacts;
 use crate::settings::Settings;
 
 pub use retire::Retirement;
 pub use settle::Settling;
 pub use stage::Stage;
+pub use turn::Turn;
 
 /// How long a function that makes a key can still be at work, with a margin: longer than its time-out of a minute.
 /// A key made in this time after an intent may be that intent's.
@@ -39,8 +42,10 @@ pub const LISTS_SETTLE: SignedDuration = SignedDuration::from_mins(15);
 pub struct Facts<'a> {
     /// When the look began.
     pub now: Timestamp,
+    /// When the execution began.
+    pub started: Timestamp,
     /// What the run was asked to do.
-    pub mode: Mode,
+    pub request: &'a Request,
     /// The rotation's settings.
     pub settings: &'a Settings,
     /// ARN of this execution.
@@ -81,6 +86,12 @@ pub struct Plan {
     pub stage: Stage,
     /// What becomes of the keys that are no longer needed.
     pub retire: Vec<Retirement>,
+    /// The hosts that the retirement takes a working credential from, since the request says so; they are named first.
+    pub breaks: Option<String>,
+    /// What people should know in time.
+    pub warnings: Vec<String>,
+    /// When the current key is to be rotated next.
+    pub next_rotation: Option<Timestamp>,
     /// Keys that nobody can account for: work that is safe goes on, and the run ends by naming them.
     pub unknown: Vec<KeyFacts>,
 }
@@ -90,18 +101,53 @@ pub fn plan(facts: &Facts<'_>) -> Result<Plan, StepError> {
     if facts.secret.rotates_itself {
         return Err(StepError::SecretRotatesItself { secret: facts.settings.secret.id.clone() });
     }
+    refuse_strange_leak(facts)?;
     let (settle, secret) = settle::settle(facts)?;
     let settled = Facts { secret, ..facts.clone() };
     let account = Account::of(&settled);
+    let roster = settled.roster.filter(|_| !settled.request.is_narrowed());
+    let retire = roster.map(|roster| retire::retire(&settled, &account, roster)).unwrap_or_default();
     Ok(Plan {
         stage: stage::stage(&settled, &account)?,
-        retire: settled.roster.map(|roster| retire::retire(&settled, &account, roster)).unwrap_or_default(),
+        warnings: outlook::warnings(&settled, &retire),
+        next_rotation: outlook::next_rotation(&settled),
+        breaks: roster.and_then(|roster| retire::breaks(&settled, &retire, roster)),
+        retire,
         unknown: account.unknown,
         settle,
     })
 }
 
+/// A leaked key that the user does not have is another user's, or mistyped, or gone: all three are worth a word.
+fn refuse_strange_leak(facts: &Facts<'_>) -> Result<(), StepError> {
+    let Some(key) = facts.request.compromised.as_ref().filter(|key| facts.key(key).is_none()) else { return Ok(()) };
+    let user = &facts.settings.user;
+    Err(StepError::InvalidInput {
+        path: "compromised".to_owned(),
+        problem: format!(
+            "{user} has no access key {key}: if it was deleted nothing is left to do, else correct the id"
+        ),
+    })
+}
+
+impl Plan {
+    /// Whether it says that nothing is to be done by anybody.
+    pub fn is_nothing(&self) -> bool {
+        let stays = |retirement: &Retirement| matches!(retirement, Retirement::NotYet { .. });
+        self.settle.is_empty()
+            && self.warnings.is_empty()
+            && self.stage == Stage::NotAsked
+            && self.unknown.is_empty()
+            && self.retire.iter().all(stays)
+    }
+}
+
 impl Facts<'_> {
+    /// Whether a key was named as leaked.
+    pub fn has_leaked(&self, id: &AccessKeyId) -> bool {
+        self.request.compromised.as_ref() == Some(id)
+    }
+
     /// A key by its id.
     pub fn key(&self, id: &AccessKeyId) -> Option<&KeyFacts> {
         self.keys.iter().find(|key| key.id == *id)

@@ -1,22 +1,31 @@
-//! What people are told: the execution's output and the SNS message are views of one record of the run.
+//! What people are told: the execution's output, the SNS message and the evidence are views of one record of the run.
+
+use jiff::Timestamp;
+use serde_json::json;
 
 use crate::contracts::{Promoted, Report, StageOutcome, Staged};
-use crate::fleet::{Roster, name_hosts};
+use crate::fleet::{Host, Roster, name_hosts};
+use crate::names::{AccessKeyId, InstanceId};
 use crate::plan::Retirement;
 use crate::promotion::name_failures;
-use crate::request::Mode;
+use crate::request::{Mode, Request};
 use crate::secret::Target;
+use crate::settings::Settings;
 use crate::summary::PlaceSummary;
 use crate::verdict::UNREACHABLE;
 
 /// Everything that a report tells of.
 pub struct Record<'a> {
-    /// The rotation's name.
-    pub rotation: &'a str,
-    /// The IAM user.
-    pub user: &'a str,
+    /// The rotation's settings.
+    pub settings: &'a Settings,
+    /// The execution's ARN.
+    pub execution: &'a str,
+    /// When it began.
+    pub started: Timestamp,
+    /// When this is written.
+    pub now: Timestamp,
     /// What the run was to do.
-    pub mode: Mode,
+    pub request: &'a Request,
     /// What was staged.
     pub staged: &'a Staged,
     /// What was promoted.
@@ -25,31 +34,49 @@ pub struct Record<'a> {
     pub places: &'a [PlaceSummary],
     /// The target at the end.
     pub target: Option<&'a Target>,
+    /// Its key.
+    pub target_key: Option<AccessKeyId>,
     /// The hosts at the end.
     pub roster: &'a Roster,
     /// What became of old keys.
     pub retired: &'a [Retirement],
+    /// What people should know in time.
+    pub warnings: &'a [String],
+    /// When the next rotation is due.
+    pub next_rotation: Option<Timestamp>,
 }
 
 impl Record<'_> {
     /// Writes the report.
     pub fn report(&self) -> Report {
-        let lines = [self.staging(), self.fleet(), self.late(), self.failures(), self.keys()];
+        let lines = [
+            self.staging(),
+            self.fleet(),
+            self.late(),
+            self.failures(),
+            self.keys(),
+            self.next(),
+            self.warnings.to_vec(),
+        ];
         Report {
             worth_telling: self.is_worth_telling(),
             subject: self.subject(),
             message: lines.into_iter().flatten().collect::<Vec<_>>().join("\n"),
+            evidence: self.evidence(),
         }
     }
 
     fn subject(&self) -> String {
-        let what = match (self.mode, self.promoted.promoted) {
+        let what = match (self.request.mode, self.promoted.promoted) {
             (Mode::Plan, _) => "plan",
+            (Mode::Rollback, true) => "rolled back",
             (_, true) => "rotated",
-            (Mode::Rotate | Mode::Converge, false) if self.has_failures() => "hosts need attention",
-            (Mode::Rotate | Mode::Converge, false) => "converged",
+            (_, false) if self.has_failures() => "hosts need attention",
+            (_, false) if !self.warnings.is_empty() => "a warning",
+            (Mode::Abandon, false) => "abandoned",
+            (Mode::Rotate | Mode::Converge | Mode::Rollback, false) => "converged",
         };
-        format!("credential-rotation {}: {what}", self.rotation).chars().take(99).collect()
+        format!("credential-rotation {}: {what}", self.settings.rotation).chars().take(99).collect()
     }
 
     fn has_failures(&self) -> bool {
@@ -58,11 +85,12 @@ impl Record<'_> {
 
     fn is_worth_telling(&self) -> bool {
         let key_changed = self.retired.iter().any(|retirement| !matches!(retirement, Retirement::NotYet { .. }));
-        self.mode == Mode::Plan
+        self.request.mode == Mode::Plan
             || self.promoted.promoted
             || key_changed
             || self.staged.outcome == StageOutcome::HeldUp
             || self.has_failures()
+            || !self.warnings.is_empty()
             || self.places.iter().any(|place| place.proved > 0)
     }
 
@@ -78,38 +106,50 @@ impl Record<'_> {
         let (proved, running) = (self.roster.proved.len(), self.roster.running());
         // Belief starts anew with every promotion; what this run's hosts proved just before it is said as well.
         let commanded: u32 = self.places.iter().map(|place| place.proved).sum();
-        let mut lines = Vec::new();
         if self.promoted.promoted {
-            lines.push(format!(
+            return vec![format!(
                 "{commanded} of {running} running hosts proved it; the next converge proves them once more."
-            ));
-        } else {
-            lines.push(format!(
-                "{proved} of {running} running hosts hold a believed proof of version {}.",
-                target.version
-            ));
+            )];
         }
-        lines
+        let key = self.target_key.as_ref().map(|key| format!(" (key {key})")).unwrap_or_default();
+        vec![format!("{proved} of {running} running hosts hold a believed proof of version {}{key}.", target.version)]
     }
 
     fn late(&self) -> Vec<String> {
-        let mut lines = Vec::new();
         let unreachable: u32 = self.places.iter().map(|place| place.unreachable).sum();
-        if unreachable > 0 {
-            lines.push(format!(
+        let silent = (unreachable > 0).then(|| {
+            format!(
                 "{} gave no answer; converge brings them in as soon as their agents answer.",
                 running_hosts(unreachable)
-            ));
-        }
-        if !self.roster.stopped_lacking.is_empty() {
-            let names = name_hosts(&self.roster.stopped_lacking);
-            lines.push(format!("Stopped, and brought in when they start: {names}."));
-        }
-        if !self.roster.left.is_empty() {
-            let names = name_hosts(&self.roster.left);
-            lines.push(format!("No longer in the fleet, with our ledger tag: {names}."));
-        }
-        lines
+            )
+        });
+        let strangers = self.strangers();
+        let named = |hosts: &[Host], what: &str| (!hosts.is_empty()).then(|| format!("{what}: {}.", name_hosts(hosts)));
+        [
+            silent,
+            (!strangers.is_empty()).then(|| format!("Not running, or no host of this fleet: {strangers}.")),
+            named(&self.drifted(), "Drifted (somebody had altered or dropped the credential; it is right again)"),
+            named(&self.roster.stopped_lacking, "Stopped, and brought in when they start"),
+            named(&self.roster.left, "No longer in the fleet, with our ledger tag"),
+            named(&self.roster.let_go, "Gone on without, as asked"),
+        ]
+        .into_iter()
+        .flatten()
+        .collect()
+    }
+
+    /// Hosts that the request names and that are not there.
+    fn strangers(&self) -> String {
+        let running = || self.roster.lacking.iter().chain(&self.roster.proved);
+        let named = self.request.instance_ids.iter().filter(|id| !running().any(|host| host.id == **id));
+        named.map(InstanceId::as_str).collect::<Vec<_>>().join(", ")
+    }
+
+    /// Hosts that this run found drifted, by what their ledger says since.
+    fn drifted(&self) -> Vec<Host> {
+        let of_this_run =
+            |host: &&Host| host.ledger.as_ref().is_some_and(|entry| entry.drifted && entry.commanded >= self.started);
+        self.roster.proved.iter().filter(of_this_run).cloned().collect()
     }
 
     fn failures(&self) -> Vec<String> {
@@ -125,11 +165,11 @@ impl Record<'_> {
     }
 
     fn keys(&self) -> Vec<String> {
-        let would = if self.mode == Mode::Plan { "would be" } else { "was" };
+        let would = if self.request.mode == Mode::Plan { "would be" } else { "was" };
         let line = |retirement: &Retirement| match retirement {
             Retirement::Deactivate { key } => format!(
                 "Key {key} {would} made Inactive. To undo: aws iam update-access-key --user-name {} --access-key-id {key} --status Active",
-                self.user
+                self.settings.user
             ),
             Retirement::RecordInactive { key } => format!("Key {key} is Inactive; the time {would} recorded."),
             Retirement::Delete { key, .. } => format!("Key {key} {would} deleted."),
@@ -145,6 +185,44 @@ impl Record<'_> {
             }
         };
         self.retired.iter().map(line).collect()
+    }
+
+    fn next(&self) -> Vec<String> {
+        let due = self.next_rotation.filter(|_| self.request.mode != Mode::Plan);
+        due.map(|due| format!("The next rotation is due on {}.", due.strftime("%Y-%m-%d"))).into_iter().collect()
+    }
+
+    /// The record as an auditor keeps it, in one line of JSON.
+    fn evidence(&self) -> serde_json::Value {
+        let of = |retirement: &Retirement| {
+            let what = match retirement {
+                Retirement::Deactivate { .. } => "madeInactive",
+                Retirement::RecordInactive { .. } => "inactive",
+                Retirement::Delete { .. } => "deleted",
+                Retirement::NotYet { .. } => "kept",
+            };
+            json!({ "key": retirement.key(), "what": what })
+        };
+        json!({
+            "rotation": self.settings.rotation,
+            "user": self.settings.user,
+            "execution": self.execution,
+            "started": self.started,
+            "ended": self.now,
+            "request": self.request,
+            "version": self.target.map(|target| &target.version),
+            "key": self.target_key,
+            "promoted": self.promoted.promoted,
+            "hosts": {
+                "running": self.roster.running(),
+                "proved": self.roster.proved.len(),
+                "stopped": self.roster.stopped(),
+                "stoppedProved": self.roster.stopped_proved.len(),
+                "left": self.roster.left.len(),
+                "without": self.roster.let_go.iter().map(|host| &host.id).collect::<Vec<_>>(),
+            },
+            "keys": self.retired.iter().map(of).collect::<Vec<_>>(),
+        })
     }
 }
 

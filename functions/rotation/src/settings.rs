@@ -4,7 +4,7 @@
 //! reason and is applied at deploy, so that the console shows what is in force. What a schema cannot say, that
 //! settings hold together, is said by [`Settings::check`].
 
-use jiff::SignedDuration;
+use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
 
 use crate::error::StepError;
@@ -165,6 +165,8 @@ pub struct ScheduleSettings {
     pub quiet_period_hours: u32,
     /// Days between Inactive and deleted.
     pub delete_after_days: u32,
+    /// Days after which a host that has proved the target is asked to prove it again.
+    pub reprove_every_days: u32,
 }
 
 impl ScheduleSettings {
@@ -179,6 +181,10 @@ impl ScheduleSettings {
     /// The wait between Inactive and deleted as a duration.
     pub fn delete_after(&self) -> SignedDuration {
         days(self.delete_after_days)
+    }
+    /// Proofs from before this are asked for again.
+    pub fn reprove_before(&self, now: Timestamp) -> Timestamp {
+        now.checked_sub(days(self.reprove_every_days)).unwrap_or(Timestamp::MIN)
     }
     /// The interval as a duration.
     pub fn rotate_every(&self) -> SignedDuration {

@@ -10,11 +10,12 @@ use crate::names::{InstanceId, VersionId};
 const MESSAGE_CHARACTERS: usize = 200;
 
 /// What we say of a host that does not speak for itself, each with its remedy; the README's table lists these too.
-pub const JUDGEMENTS: [(&str, &str); 5] = [
+pub const JUDGEMENTS: [(&str, &str); 6] = [
     (UNREACHABLE, "nothing if the host is meant to be off the network; converge brings it in when its agent answers"),
     (NO_ANSWER, "look at the command's output in SSM and in its log group"),
     (CANCELLED, "start converge; if it happens again, raise waveTimeoutSeconds"),
     (LEDGER_NOT_WRITTEN, "remove a tag from the instance: it has 50"),
+    (DRIFTED, "find who altered or dropped the credential; it holds the right key again"),
     (CREDENTIAL_IN_THE_WAY, "drop it, or list it in credentials or foreignCredentials; until then the old key stays"),
 ];
 /// Its agent gave no answer within the deadline, and SSM does not see it online.
@@ -25,6 +26,8 @@ pub const NO_ANSWER: &str = "NoAnswer";
 pub const CANCELLED: &str = "Cancelled";
 /// It proved, and a credential on it holds up the retirement of the old key.
 pub const CREDENTIAL_IN_THE_WAY: &str = "CredentialInTheWay";
+/// It proved, and had to be put right before: somebody altered or dropped the credential since its last proof.
+pub const DRIFTED: &str = "Drifted";
 /// It proved, and its proof could not be recorded.
 pub const LEDGER_NOT_WRITTEN: &str = "LedgerNotWritten";
 

@@ -43,9 +43,10 @@ impl SendCommand {
         let staged = input.staged.version.as_ref().filter(|_| input.staged.outcome == StageOutcome::Pending);
         let target = secret.expected_target(staged)?;
         let clients = fleet::open(&self.environment, &input.place).await?;
-        let roster = Roster::new(fleet::hosts(&clients, settings).await?, Some(&target));
+        let roster = Roster::new(fleet::hosts(&clients, settings).await?, Some(&target))
+            .seen_by(&input.request, settings.schedule.reprove_before(input.now));
         let progress = skip_needless_canary(&input.progress, &roster);
-        let to_command = roster.to_command();
+        let to_command = roster.to_command(&input.request);
         let nodes = ask_ssm(&clients, &progress, &to_command).await?;
         let Some(addressees) = waves::choose(&progress, &to_command, &nodes, &settings.waves) else {
             // Nobody lacks a proof, or SSM knows none of those who do.

@@ -4,7 +4,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use super::{Account, Facts, after};
-use crate::fleet::{Roster, name_hosts};
+use crate::fleet::{Host, Roster, name_all_hosts, name_hosts};
 use crate::keys::{KeyFacts, KeyStatus};
 use crate::names::{AccessKeyId, VersionId};
 use crate::settings::StoppedHosts;
@@ -68,12 +68,46 @@ pub(super) fn retire(facts: &Facts<'_>, account: &Account, roster: &Roster) -> V
         .map(|key| {
             let is_orphan = account.orphans.contains(&key.id);
             match key.status {
+                KeyStatus::Active if facts.has_leaked(&key.id) => deactivate_leaked(facts, key),
                 KeyStatus::Active if is_orphan => Retirement::Deactivate { key: key.id.clone() },
                 KeyStatus::Active => deactivate(facts, roster, key),
                 KeyStatus::Inactive | KeyStatus::Expired => delete(facts, account, key, is_orphan),
             }
         })
         .collect()
+}
+
+/// A leaked key goes at once: whoever lacks the target loses its backups, and was named.
+fn deactivate_leaked(facts: &Facts<'_>, key: &KeyFacts) -> Retirement {
+    match target_obstacle(facts) {
+        None => Retirement::Deactivate { key: key.id.clone() },
+        Some(obstacle) => Retirement::NotYet { key: key.id.clone(), obstacles: vec![obstacle], earliest: None },
+    }
+}
+
+/// Whom the retirement takes a working credential from, since the request says so: for a leaked key every host that has
+/// not proved the target at all, else the hosts that the run goes on without.
+pub(super) fn breaks(facts: &Facts<'_>, retire: &[Retirement], roster: &Roster) -> Option<String> {
+    let deactivated = retire.iter().filter(|retirement| matches!(retirement, Retirement::Deactivate { .. }));
+    let keys: Vec<&AccessKeyId> = deactivated.map(Retirement::key).filter(|key| !is_orphan_key(facts, key)).collect();
+    let target = facts.secret.target()?;
+    let is_leak = keys.iter().any(|key| facts.has_leaked(key));
+    let all = roster.all().filter(|host| !host.has_ever_proved(&target));
+    let broken: Vec<&Host> = all.filter(|host| is_leak || roster.let_go.contains(host)).collect();
+    if keys.is_empty() || broken.is_empty() {
+        return None;
+    }
+    let keys = keys.into_iter().map(AccessKeyId::as_str).collect::<Vec<_>>().join(", ");
+    Some(format!(
+        "Key {keys} is made Inactive now, as asked. These hosts have not proved version {} and lose their backups unless they hold it: {}",
+        target.version,
+        name_all_hosts(broken)
+    ))
+}
+
+/// Nobody can hold a key that was never stored.
+fn is_orphan_key(facts: &Facts<'_>, key: &AccessKeyId) -> bool {
+    !facts.secret.labels.contains_key(key.as_str())
 }
 
 /// An Active key goes Inactive when every running host has proved the target and every wait is over.

@@ -4,10 +4,11 @@ use std::collections::BTreeSet;
 
 use jiff::Timestamp;
 
-use super::{Facts, INTENT_WINDOW, LISTS_SETTLE, Reading, after, intent_explains};
+use super::{Facts, INTENT_WINDOW, LISTS_SETTLE, Reading, after, intent_explains, turn};
 use crate::error::StepError;
 use crate::keys::KeyOwner;
 use crate::names::{AWSCURRENT, AWSPENDING, AccessKeyId, VersionId};
+use crate::request::Mode;
 use crate::secret::{SecretFacts, Standing};
 
 /// One thing to put in order. Each is nothing when it is already so.
@@ -18,7 +19,7 @@ pub enum Settling {
         /// The version.
         version: VersionId,
     },
-    /// Take AWSPENDING off a version whose key is gone or does not work.
+    /// Take AWSPENDING off a version whose key is gone, does not work, or has leaked.
     AbandonPending {
         /// The version.
         version: VersionId,
@@ -62,6 +63,7 @@ pub(super) fn settle(facts: &Facts<'_>) -> Result<(Vec<Settling>, SecretFacts), 
     sweep(facts, &mut desk);
     adopt(facts, &mut desk);
     notice_reactivation(facts, &mut desk);
+    announce_turn(facts, &mut desk);
     if desk.restart || !desk.secret.is_standing_recorded() {
         let standing = desk.secret.standing_at(facts.now);
         desk.put(Settling::RecordStanding { standing });
@@ -141,7 +143,7 @@ fn judge_pending(facts: &Facts<'_>, desk: &mut Desk) -> Result<(), StepError> {
     let Some(key) = desk.secret.key_of(&version) else {
         return Err(StepError::PendingVersionNotOurs { secret: facts.settings.secret.id.clone(), version });
     };
-    if facts.is_active(&key) {
+    if facts.is_active(&key) && !facts.has_leaked(&key) {
         return Ok(());
     }
     if facts.key(&key).is_none() && !has_settled(facts, desk.secret.standing.as_ref().map(|standing| standing.since)) {
@@ -165,10 +167,31 @@ fn judge_intent(facts: &Facts<'_>, desk: &mut Desk) -> Result<(), StepError> {
         && desk.secret.pending().is_some()
         && facts.now >= after(intent.recorded, INTENT_WINDOW)
         && !facts.keys.iter().any(|key| intent_explains(facts, key).is_some());
-    if is_labelled || is_superseded || stored.is_some_and(|key| !facts.is_active(&key)) {
+    let is_dead = stored.as_ref().is_some_and(|key| !facts.is_active(key) || facts.has_leaked(key));
+    if is_labelled || is_superseded || is_dead || is_given_up(facts, desk) {
         desk.put(Settling::CloseIntent);
     }
     Ok(())
+}
+
+/// `abandon` gives up a key that was made and stored, and that nobody is about to label any more.
+fn is_given_up(facts: &Facts<'_>, desk: &Desk) -> bool {
+    let Some(intent) = desk.secret.intent.as_ref().filter(|_| facts.request.mode == Mode::Abandon) else {
+        return false;
+    };
+    let is_over = !facts.intent_runs_elsewhere && facts.now >= after(intent.recorded, INTENT_WINDOW);
+    is_over
+        && !facts
+            .keys
+            .iter()
+            .any(|key| desk.secret.labels.get(key.id.as_str()).is_none() && intent_explains(facts, key).is_some())
+}
+
+/// A way back says that it comes before it moves anything.
+fn announce_turn(facts: &Facts<'_>, desk: &mut Desk) {
+    let settled = Facts { secret: desk.secret.clone(), ..facts.clone() };
+    let turns = matches!(turn::turn(&settled), Ok(Some(_)));
+    desk.restart |= turns && turn::may_move_at(&settled).is_none();
 }
 
 /// Private labels that no key needs any more; those of the target, the current version and an open intent stay.

@@ -2,8 +2,10 @@
 
 use jiff::{SignedDuration, Timestamp};
 
+use super::turn::{self, Turn};
 use super::{Account, Facts, INTENT_WINDOW, after, describe_keys};
 use crate::error::StepError;
+use crate::keys::KeyStatus;
 use crate::names::{AccessKeyId, VersionId};
 use crate::request::Mode;
 
@@ -41,12 +43,34 @@ pub enum Stage {
         /// The execution that recorded the intent.
         execution: String,
     },
+    /// A way back was announced; its label is moved when everybody has seen that.
+    Announced {
+        /// When.
+        until: Timestamp,
+    },
+    /// Move AWSPENDING back.
+    Turn(Turn),
+    /// Delete an Inactive key before its time, since a leaked one needs its slot.
+    FreeSlot {
+        /// The key.
+        key: AccessKeyId,
+        /// The version that bears its private label; an orphan has none.
+        version: Option<VersionId>,
+    },
     /// Not now, for a reason that a person may have to remove.
     Refused(StepError),
 }
 
 /// Plans the staging on a settled secret.
 pub(super) fn stage(facts: &Facts<'_>, account: &Account) -> Result<Stage, StepError> {
+    // A run for a few hosts leaves keys and labels alone.
+    if facts.request.is_narrowed() {
+        return Ok(Stage::NotAsked);
+    }
+    if let Some(turn) = turn::turn(facts)? {
+        let until = turn::may_move_at(facts).unwrap_or(after(facts.now, turn::TURN_WAIT));
+        return Ok(if facts.now >= until { Stage::Turn(turn) } else { Stage::Announced { until } });
+    }
     if let Some(resumed) = resume(facts, account) {
         return Ok(resumed);
     }
@@ -66,6 +90,9 @@ pub(super) fn stage(facts: &Facts<'_>, account: &Account) -> Result<Stage, StepE
         return Ok(Stage::NotAsked);
     }
     if facts.keys.len() >= 2 {
+        if let Some(freed) = free_slot(facts, account) {
+            return Ok(freed);
+        }
         let user = facts.settings.user.clone();
         return Ok(Stage::Refused(StepError::NoFreeKeySlot { user, holders: holders(facts) }));
     }
@@ -76,7 +103,9 @@ pub(super) fn stage(facts: &Facts<'_>, account: &Account) -> Result<Stage, StepE
 fn resume(facts: &Facts<'_>, account: &Account) -> Option<Stage> {
     let nobody_pends = facts.secret.pending().is_none();
     // What this very execution has stored goes on whoever else has recorded an intent since.
-    let own = facts.secret.key_of(&facts.token).filter(|key| facts.is_active(key));
+    let gives_up = facts.request.mode == Mode::Abandon;
+    let own =
+        facts.secret.key_of(&facts.token).filter(|key| facts.is_active(key) && !gives_up && !facts.has_leaked(key));
     if let Some(key) = own.filter(|_| nobody_pends && facts.secret.current() != Some(&facts.token)) {
         return Some(Stage::Check { version: facts.token.clone(), key });
     }
@@ -85,7 +114,7 @@ fn resume(facts: &Facts<'_>, account: &Account) -> Option<Stage> {
         let execution = intent.execution.clone();
         return Some(Stage::Refused(StepError::AnotherExecutionStages { execution }));
     }
-    if let Some(key) = facts.secret.key_of(&intent.token) {
+    if let Some(key) = facts.secret.key_of(&intent.token).filter(|_| !gives_up) {
         return Some(Stage::Check { version: intent.token.clone(), key });
     }
     let closes = after(intent.recorded, INTENT_WINDOW);
@@ -97,14 +126,28 @@ fn resume(facts: &Facts<'_>, account: &Account) -> Option<Stage> {
         let (execution, until) = (intent.execution.clone(), "its quiet period".to_owned());
         return Some(Stage::Refused(StepError::EarlierRunUnresolved { execution, until }));
     }
-    let is_free = account.unknown.is_empty() && facts.keys.len() < 2;
+    let is_free = account.unknown.is_empty() && facts.keys.len() < 2 && !gives_up;
     is_free.then(|| Stage::Make { token: intent.token.clone() })
+}
+
+/// The slot of an Inactive key, where the current key has leaked and both slots are taken.
+fn free_slot(facts: &Facts<'_>, account: &Account) -> Option<Stage> {
+    facts.current_key().filter(|key| facts.has_leaked(key))?;
+    let inactive = facts.keys.iter().find(|key| key.status != KeyStatus::Active && !facts.has_leaked(&key.id))?;
+    let version = account.versions.get(&inactive.id).cloned();
+    let is_ours = version.is_some() || account.orphans.contains(&inactive.id);
+    is_ours.then(|| Stage::FreeSlot { key: inactive.id.clone(), version })
 }
 
 /// Whether a new version is wanted: by the caller, or because the current key is overdue or does not work.
 fn is_asked(facts: &Facts<'_>) -> bool {
-    match facts.mode {
+    match facts.request.mode {
+        // A leaked key that is not current is only taken out of use.
+        Mode::Rotate | Mode::Plan if facts.request.compromised.is_some() => {
+            facts.current_key() == facts.request.compromised
+        }
         Mode::Rotate | Mode::Plan => true,
+        Mode::Abandon | Mode::Rollback => false,
         Mode::Converge => match facts.current_key().as_ref().filter(|key| facts.is_active(key)) {
             Some(key) => facts.key(key).is_some_and(|key| {
                 let due = after(key.created, facts.settings.schedule.rotate_every());

@@ -6,6 +6,7 @@ use crate::fleet::{Host, HostState};
 use crate::keys::LastUse;
 use crate::ledger::LedgerEntry;
 use crate::names::{AWSCURRENT, AWSPENDING};
+use crate::request::Mode;
 use crate::secret::{Intent, Standing};
 use crate::settings::StoppedHosts;
 use serde_json::json;
@@ -16,6 +17,13 @@ const STRANGE: &str = "AKIASTRANGERSTRANGE3";
 /// The label that Secrets Manager itself moves along.
 const AWSPREVIOUS: &str = "AWSPREVIOUS";
 const NOW: &str = "2026-11-24T06:00:00Z";
+/// When the execution began that looks at NOW.
+const STARTED: &str = "2026-11-24T05:56:00Z";
+static ROTATE: Request = Request::for_mode(Mode::Rotate);
+static CONVERGE: Request = Request::for_mode(Mode::Converge);
+static PLAN: Request = Request::for_mode(Mode::Plan);
+static ABANDON: Request = Request::for_mode(Mode::Abandon);
+static ROLLBACK: Request = Request::for_mode(Mode::Rollback);
 
 fn at(text: &str) -> Timestamp {
     text.parse().unwrap()
@@ -29,7 +37,7 @@ fn settings() -> Settings {
         "document": {"name": "apply-s3-credential", "version": "1", "logGroup": "/l"},
         "sqlServer": {"endpoints": ["localhost"], "trustServerCertificate": false, "createMissingCredential": false},
         "proof": {"kind": "backup", "prefix": ".credential-rotation"},
-        "schedule": {"rotateEveryDays": 85, "maximumAgeDays": 90, "overlapDays": 7, "quietPeriodHours": 24, "deleteAfterDays": 7},
+        "schedule": {"rotateEveryDays": 85, "maximumAgeDays": 90, "overlapDays": 7, "quietPeriodHours": 24, "deleteAfterDays": 7, "reproveEveryDays": 30},
         "promoteShare": 0.9, "stoppedHosts": "release",
         "waves": {"canaryHosts": 1, "concurrency": 50, "attempts": 3, "deliveryTimeoutSeconds": 120,
                   "executionTimeoutSeconds": 300, "waveTimeoutSeconds": 3600, "pollSeconds": 5},
@@ -62,7 +70,8 @@ fn secret(labels: &[(&str, &str)], since: Option<&str>) -> SecretFacts {
 fn facts(settings: &Settings, secret: SecretFacts, keys: Vec<KeyFacts>) -> Facts<'_> {
     Facts {
         now: at(NOW),
-        mode: Mode::Rotate,
+        started: at(STARTED),
+        request: &ROTATE,
         settings,
         execution: "arn:aws:states:eu-west-1:111122223333:execution:m:e",
         token: "v-new".into(),
@@ -123,11 +132,34 @@ fn assert_safe(facts: &Facts<'_>, plan: &Plan) {
         assert!(plan.unknown.is_empty(), "a key beside one that nobody explains: {}", told());
         assert!(settled.pending().is_none(), "a second pending version: {}", told());
         let is_due = facts.current_key().is_none_or(|key| is_due(facts, &key));
-        let is_resumed = facts.secret.intent.is_some();
-        assert!(facts.mode != Mode::Converge || is_due || is_resumed, "nobody asked: {}", told());
+        let is_asked = match facts.request.mode {
+            Mode::Rotate | Mode::Plan => {
+                facts.request.compromised.is_none() || after.current_key() == facts.request.compromised
+            }
+            Mode::Converge => is_due,
+            Mode::Abandon | Mode::Rollback => false,
+        };
+        let may_resume = facts.secret.intent.is_some() && facts.request.mode != Mode::Abandon;
+        assert!(is_asked || may_resume, "nobody asked: {}", told());
     }
     if let Stage::Pending { key, .. } | Stage::Check { key, .. } = &plan.stage {
-        assert!(facts.is_active(key), "a dead key goes on: {}", told());
+        assert!(facts.is_active(key) && !facts.has_leaked(key), "a dead key goes on: {}", told());
+    }
+    if let Stage::Turn(turn) = &plan.stage {
+        let since = facts.secret.standing.as_ref().expect("a way back was announced").since;
+        assert!(since >= facts.started && facts.now >= since + turn::TURN_WAIT, "unannounced: {}", told());
+        let remains = match turn {
+            Turn::Abandon { .. } => facts.current_key(),
+            Turn::Rollback { version, key } => {
+                assert!(settled.pending().is_none() && settled.current() != Some(version), "{}", told());
+                Some(key.clone())
+            }
+        };
+        assert!(remains.is_some_and(|key| facts.is_active(&key)), "back to a dead key: {}", told());
+    }
+    if let Stage::FreeSlot { key, .. } = &plan.stage {
+        assert!(facts.current_key().is_some_and(|current| facts.has_leaked(&current)), "{}", told());
+        assert!(!facts.is_active(key) && !plan.unknown.iter().any(|unknown| unknown.id == *key), "{}", told());
     }
     let in_use: Vec<AccessKeyId> = [settled.current(), settled.pending()]
         .into_iter()
@@ -142,7 +174,8 @@ fn assert_safe(facts: &Facts<'_>, plan: &Plan) {
         match retirement {
             Retirement::Deactivate { .. } => {
                 assert!(!in_use.contains(&key.id), "the key in use goes: {}", told());
-                assert!(is_orphan || is_retirement_due(&after, key), "too early: {}", told());
+                let may_go = is_orphan || facts.has_leaked(&key.id) || is_retirement_due(&after, key);
+                assert!(may_go, "too early: {}", told());
             }
             Retirement::Delete { .. } => {
                 assert!(!in_use.contains(&key.id), "the key in use goes: {}", told());
@@ -162,7 +195,8 @@ fn assert_safe(facts: &Facts<'_>, plan: &Plan) {
                 assert!(![settled.current(), settled.pending()].contains(&Some(version)), "{}", told());
             }
             Settling::AbandonPending { version } => {
-                assert!(!facts.key_of(version).is_some_and(|key| facts.is_active(&key)), "{}", told());
+                let key = facts.key_of(version);
+                assert!(!key.is_some_and(|key| facts.is_active(&key) && !facts.has_leaked(&key)), "{}", told());
             }
             Settling::Adopt { key, .. } => assert!(facts.key(key).is_some(), "another user's key: {}", told()),
             Settling::FinishPending { .. }
@@ -197,7 +231,9 @@ fn key_sets() -> Vec<Vec<KeyFacts>> {
     for id in [OLD, NEW, STRANGE] {
         for status in states {
             for used in uses {
-                for made in created {
+                // To every plan an Expired key is an Inactive one, so that one of them stands for all.
+                let made = if status == KeyStatus::Expired && used.is_some() { &[] } else { &created[..] };
+                for made in made {
                     singles.push(key(id, status, made, used));
                 }
             }
@@ -219,8 +255,9 @@ fn label_sets() -> Vec<Vec<(&'static str, &'static str)>> {
         &[(AWSCURRENT, "v1"), (OLD, "v1")],
         &[(AWSCURRENT, "v2"), (NEW, "v2"), (OLD, "v1")],
     ];
-    let pendings: [&[(&str, &str)]; 5] = [
+    let pendings: [&[(&str, &str)]; 6] = [
         &[],
+        &[(NEW, "v-new")],
         &[(AWSPENDING, "v2"), (NEW, "v2")],
         &[(AWSPENDING, "v1")],
         &[(AWSPENDING, "v-empty")],
@@ -240,9 +277,12 @@ fn label_sets() -> Vec<Vec<(&'static str, &'static str)>> {
 #[test]
 fn no_combination_of_facts_leads_to_an_unsafe_plan() {
     let settings = settings();
-    let sinces = [None, Some("2026-11-10T00:00:00Z"), Some("2026-11-24T05:59:00Z")];
+    let sinces = [None, Some("2026-11-10T00:00:00Z"), Some("2026-11-24T05:56:30Z")];
     let intents = [None, intent("2026-11-24T05:58:00Z", &[OLD]), intent("2026-11-24T05:50:00Z", &[OLD])];
-    let (mut planned, mut refused) = (0, 0);
+    let leaked = |key: &str| Request { compromised: Some(key.into()), ..ROTATE.clone() };
+    let (old_leaked, new_leaked) = (leaked(OLD), leaked(NEW));
+    let asked = [&ROTATE, &CONVERGE, &PLAN, &ABANDON, &ROLLBACK, &old_leaked, &new_leaked];
+    let (mut planned, mut refused, mut stages) = (0, 0, BTreeSet::new());
     for labels in label_sets() {
         for keys in key_sets() {
             for since in sinces {
@@ -254,15 +294,20 @@ fn no_combination_of_facts_leads_to_an_unsafe_plan() {
                             secret.inactive_since = keys.iter().map(|key| (key.id.clone(), at(time))).collect();
                         }
                         let rosters = [proved(&secret), lacking(&secret)];
-                        let asked = [Mode::Rotate, Mode::Converge, Mode::Plan];
-                        for (roster, mode) in rosters.iter().flat_map(|roster| asked.map(|mode| (roster, mode))) {
+                        for (roster, request) in rosters.iter().flat_map(|roster| asked.map(|one| (roster, one))) {
+                            // How long a key has been Inactive is nothing to a way back.
+                            let turns_back = [Mode::Abandon, Mode::Rollback].contains(&request.mode);
+                            if turns_back && inactive == Some("2026-11-23T00:00:00Z") {
+                                continue;
+                            }
                             let mut facts = facts(&settings, secret.clone(), keys.clone());
-                            facts.mode = mode;
+                            facts.request = request;
                             facts.roster = Some(roster);
                             facts.readings = read_unadopted(&facts.secret);
                             match plan(&facts) {
                                 Ok(plan) => {
                                     assert_safe(&facts, &plan);
+                                    stages.insert(name_of(&plan.stage));
                                     planned += 1;
                                 }
                                 Err(_) => refused += 1,
@@ -274,6 +319,24 @@ fn no_combination_of_facts_leads_to_an_unsafe_plan() {
         }
     }
     assert!(planned > 100_000 && refused > 10_000, "{planned} planned, {refused} refused");
+    let every =
+        ["abandon", "announced", "check", "free slot", "make", "not asked", "pending", "refused", "rollback", "wait"];
+    assert_eq!(stages.into_iter().collect::<Vec<_>>(), every, "a combination is missing");
+}
+
+fn name_of(stage: &Stage) -> &'static str {
+    match stage {
+        Stage::NotAsked => "not asked",
+        Stage::Pending { .. } => "pending",
+        Stage::Check { .. } => "check",
+        Stage::Make { .. } => "make",
+        Stage::Wait { .. } => "wait",
+        Stage::Announced { .. } => "announced",
+        Stage::Turn(Turn::Abandon { .. }) => "abandon",
+        Stage::Turn(Turn::Rollback { .. }) => "rollback",
+        Stage::FreeSlot { .. } => "free slot",
+        Stage::Refused(_) => "refused",
+    }
 }
 
 fn lacking(secret: &SecretFacts) -> Roster {
@@ -314,7 +377,15 @@ fn one_key_and_a_wish_make_a_second_key() {
     let facts = facts(&settings, secret(&SETTLED, Some("2026-09-01T00:00:00Z")), vec![old_key()]);
     assert_eq!(
         planned(&facts),
-        Plan { settle: vec![], stage: Stage::Make { token: "v-new".into() }, retire: vec![], unknown: vec![] }
+        Plan {
+            settle: vec![],
+            stage: Stage::Make { token: "v-new".into() },
+            retire: vec![],
+            breaks: None,
+            warnings: vec![],
+            next_rotation: Some(at("2026-11-13T00:00:00Z")),
+            unknown: vec![]
+        }
     );
 }
 
@@ -322,7 +393,7 @@ fn one_key_and_a_wish_make_a_second_key() {
 fn converge_makes_a_key_only_when_the_rotation_is_overdue() {
     let settings = settings();
     let mut facts = facts(&settings, secret(&SETTLED, Some("2026-09-01T00:00:00Z")), vec![old_key()]);
-    facts.mode = Mode::Converge;
+    facts.request = &CONVERGE;
     facts.now = at("2026-11-13T12:00:00Z");
     assert_eq!(planned(&facts).stage, Stage::NotAsked, "85 days: the schedule's own run has this day");
     facts.now = at("2026-11-14T00:00:00Z");
@@ -395,7 +466,7 @@ fn a_value_that_is_no_key_is_refused_with_its_version() {
 fn a_secret_without_a_value_is_bootstrapped() {
     let settings = settings();
     let mut facts = facts(&settings, secret(&[], None), vec![]);
-    facts.mode = Mode::Converge;
+    facts.request = &CONVERGE;
     assert_eq!(planned(&facts).stage, Stage::Make { token: "v-new".into() });
 }
 
@@ -438,7 +509,7 @@ fn a_crash_after_the_store_is_resumed_with_the_stored_key() {
     let mut facts = facts(&settings, crashed, vec![old_key(), new_key()]);
     let check = Stage::Check { version: "v-new".into(), key: NEW.into() };
     assert_eq!(planned(&facts).stage, check);
-    facts.mode = Mode::Converge;
+    facts.request = &CONVERGE;
     assert_eq!(planned(&facts).stage, check, "an open intent is finished by any run");
     facts.intent_runs_elsewhere = true;
     assert_eq!(planned(&facts).stage, check, "what this execution has stored is its own to finish");
@@ -484,7 +555,7 @@ fn the_old_key_goes_inactive_only_when_every_wait_is_over_and_every_running_host
     let rotated = secret(&ROTATED, Some("2026-11-10T00:00:00Z"));
     let (everyone, nobody) = (proved(&rotated), lacking(&rotated));
     let mut facts = facts(&settings, rotated.clone(), vec![old_key(), new_key()]);
-    facts.mode = Mode::Converge;
+    facts.request = &CONVERGE;
 
     facts.roster = Some(&nobody);
     let Retirement::NotYet { obstacles, .. } = &planned(&facts).retire[0] else {
@@ -520,7 +591,7 @@ fn a_stopped_host_holds_retirement_only_where_the_settings_say_so() {
     for (policy, goes) in [(StoppedHosts::Release, true), (StoppedHosts::Hold, false)] {
         settings.stopped_hosts = policy;
         let mut facts = facts(&settings, rotated.clone(), vec![old_key(), new_key()]);
-        facts.mode = Mode::Converge;
+        facts.request = &CONVERGE;
         facts.roster = Some(&stopped);
         assert_eq!(planned(&facts).retire == vec![Retirement::Deactivate { key: OLD.into() }], goes);
     }
@@ -590,4 +661,210 @@ fn labels_of_keys_that_are_gone_are_swept() {
     let labels = [(AWSCURRENT, "v2"), (NEW, "v2"), (OLD, "v1")];
     let facts = facts(&settings, secret(&labels, Some("2026-11-10T00:00:00Z")), vec![new_key()]);
     assert_eq!(planned(&facts).settle, vec![Settling::Sweep { key: OLD.into(), version: "v1".into() }]);
+}
+
+// ---------------------------------------------------------------------------------------------------------------------
+// Ways back.
+
+/// The secret of a rotation that is under way from OLD to NEW.
+fn under_way(since: &str) -> SecretFacts {
+    secret(&[(AWSCURRENT, "v1"), (OLD, "v1"), (AWSPENDING, "v2"), (NEW, "v2")], Some(since))
+}
+
+#[test]
+fn an_abandonment_announces_itself_waits_and_only_then_moves_the_label() {
+    let settings = settings();
+    let mut facts = facts(&settings, under_way("2026-11-24T05:00:00Z"), vec![old_key(), new_key()]);
+    facts.request = &ABANDON;
+    let plan = planned(&facts);
+    let announced = Settling::RecordStanding { standing: facts.secret.standing_at(at(NOW)) };
+    assert_eq!(plan.settle, [announced], "since is written first");
+    assert_eq!(plan.stage, Stage::Announced { until: at("2026-11-24T06:03:00Z") });
+
+    facts.secret.standing = Some(facts.secret.standing_at(at(NOW)));
+    facts.now = at("2026-11-24T06:02:59Z");
+    assert!(matches!(planned(&facts).stage, Stage::Announced { .. }));
+    facts.now = at("2026-11-24T06:03:00Z");
+    assert_eq!(planned(&facts).stage, Stage::Turn(Turn::Abandon { version: "v2".into() }));
+
+    facts.secret.labels.remove(AWSPENDING);
+    let roster = lacking(&facts.secret);
+    facts.roster = Some(&roster);
+    let plan = planned(&facts);
+    assert_eq!(plan.stage, Stage::NotAsked, "an abandonment stages nothing");
+    assert!(matches!(&plan.retire[..], [Retirement::NotYet { key, .. }] if key.as_str() == NEW), "{plan:?}");
+}
+
+#[test]
+fn an_abandonment_is_refused_where_nothing_is_left_to_go_back_to() {
+    let settings = settings();
+    let gone = key(OLD, KeyStatus::Inactive, "2026-08-20T00:00:00Z", None);
+    let mut facts = facts(&settings, under_way("2026-11-24T05:00:00Z"), vec![gone, new_key()]);
+    facts.request = &ABANDON;
+    let error = refusal(&facts);
+    assert_eq!(error.name(), "NoWayBack");
+    assert!(error.to_string().contains("converge"), "{error}");
+}
+
+#[test]
+fn an_abandonment_gives_up_a_key_that_was_stored_and_never_labelled() {
+    let settings = settings();
+    let mut stored = secret(&[(AWSCURRENT, "v1"), (OLD, "v1"), (NEW, "v-new")], Some("2026-11-24T05:00:00Z"));
+    stored.intent = intent("2026-11-24T05:50:00Z", &[OLD]);
+    let mut facts = facts(&settings, stored, vec![old_key(), new_key()]);
+    facts.request = &ABANDON;
+    let plan = planned(&facts);
+    assert_eq!((plan.settle, plan.stage), (vec![Settling::CloseIntent], Stage::NotAsked));
+    facts.now = at("2026-11-24T05:54:00Z");
+    assert!(matches!(planned(&facts).stage, Stage::Wait { .. }), "its maker may be about to label it");
+}
+
+#[test]
+fn a_rollback_goes_to_the_version_that_was_current_before_while_its_key_works() {
+    let settings = settings();
+    let mut facts = facts(&settings, secret(&ROTATED, Some("2026-11-24T05:56:30Z")), vec![old_key(), new_key()]);
+    facts.request = &ROLLBACK;
+    assert_eq!(planned(&facts).stage, Stage::Turn(Turn::Rollback { version: "v1".into(), key: OLD.into() }));
+
+    facts.secret.labels.insert(AWSPENDING.to_owned(), "v1".into());
+    facts.secret.standing = Some(facts.secret.standing_at(at(NOW)));
+    let pending = Stage::Pending { version: "v1".into(), key: OLD.into() };
+    assert_eq!(planned(&facts).stage, pending, "one that died is gone on with");
+    facts.keys[0].status = KeyStatus::Inactive;
+    facts.secret.labels.remove(AWSPENDING);
+    assert_eq!(refusal(&facts).name(), "NoWayBack");
+}
+
+#[test]
+fn a_rollback_never_promotes_what_was_abandoned() {
+    let settings = settings();
+    let mut facts = facts(&settings, under_way("2026-11-24T05:00:00Z"), vec![old_key(), new_key()]);
+    facts.request = &ROLLBACK;
+    assert!(refusal(&facts).to_string().contains("abandon"), "one at a time");
+    facts.secret.labels.remove(AWSPENDING);
+    assert_eq!(refusal(&facts).name(), "NoWayBack");
+}
+
+// ---------------------------------------------------------------------------------------------------------------------
+// A leaked key.
+
+fn leaked(key: &str) -> Request {
+    Request { compromised: Some(key.into()), ..ROTATE.clone() }
+}
+
+#[test]
+fn a_leaked_current_key_is_replaced_and_goes_as_soon_as_it_is_not_current() {
+    let (settings, request) = (settings(), leaked(OLD));
+    let mut facts = facts(&settings, secret(&SETTLED, Some("2026-09-01T00:00:00Z")), vec![old_key()]);
+    facts.request = &request;
+    assert_eq!(planned(&facts).stage, Stage::Make { token: "v-new".into() });
+
+    facts.secret = secret(&ROTATED, Some(NOW));
+    facts.keys.push(new_key());
+    let roster = Roster::new(
+        vec![
+            host("i-1", HostState::Running, Some("v2 2026-11-24T05:59:00Z")),
+            host("i-2", HostState::Running, Some("v1 2026-11-24T05:00:00Z")),
+        ],
+        facts.secret.target().as_ref(),
+    );
+    facts.roster = Some(&roster);
+    let plan = planned(&facts);
+    assert_eq!(plan.retire, [Retirement::Deactivate { key: OLD.into() }], "no overlap, no quiet period");
+    assert_eq!(plan.stage, Stage::NotAsked, "started twice, it does nothing more");
+    let breaks = plan.breaks.unwrap();
+    assert!(breaks.contains("i-2") && !breaks.contains("i-1"), "who lacks the new version is named: {breaks}");
+}
+
+#[test]
+fn a_leaked_pending_key_is_abandoned_and_a_leaked_key_takes_the_slot_of_an_inactive_one() {
+    let settings = settings();
+    let request = leaked(NEW);
+    let mut facts = facts(&settings, under_way("2026-11-24T05:00:00Z"), vec![old_key(), new_key()]);
+    facts.request = &request;
+    let roster = lacking(&facts.secret);
+    facts.roster = Some(&roster);
+    let plan = planned(&facts);
+    assert!(plan.settle.contains(&Settling::AbandonPending { version: "v2".into() }), "{plan:?}");
+    assert_eq!(plan.retire, [Retirement::Deactivate { key: NEW.into() }]);
+
+    let inactive = key(OLD, KeyStatus::Inactive, "2026-08-20T00:00:00Z", None);
+    facts.secret = secret(&ROTATED, Some("2026-11-10T00:00:00Z"));
+    facts.keys = vec![inactive, new_key()];
+    assert_eq!(planned(&facts).stage, Stage::FreeSlot { key: OLD.into(), version: Some("v1".into()) });
+    facts.keys[0].status = KeyStatus::Active;
+    assert_eq!(refusal(&facts).name(), "NoFreeKeySlot", "hosts that were late may still hold it");
+}
+
+#[test]
+fn a_leaked_key_that_the_user_does_not_have_is_worth_a_word() {
+    let (settings, request) = (settings(), leaked(STRANGE));
+    let mut facts = facts(&settings, secret(&SETTLED, Some("2026-09-01T00:00:00Z")), vec![old_key()]);
+    facts.request = &request;
+    assert!(refusal(&facts).to_string().contains(STRANGE));
+}
+
+// ---------------------------------------------------------------------------------------------------------------------
+// Some hosts only.
+
+#[test]
+fn going_on_without_a_host_names_it_before_the_old_key_goes() {
+    let settings = settings();
+    let request = Request { without: BTreeSet::from(["i-2".into()]), ..CONVERGE.clone() };
+    let mut facts = facts(&settings, secret(&ROTATED, Some("2026-11-10T00:00:00Z")), vec![old_key(), new_key()]);
+    let fleet = vec![
+        host("i-1", HostState::Running, Some("v2 2026-11-24T05:59:00Z")),
+        host("i-2", HostState::Running, Some("v1 2026-11-24T05:00:00Z")),
+    ];
+    let all = Roster::new(fleet, facts.secret.target().as_ref());
+    facts.roster = Some(&all);
+    facts.request = &request;
+    assert!(matches!(planned(&facts).retire[..], [Retirement::NotYet { .. }]), "it holds the key");
+    let fewer = all.clone().seen_by(&request, Timestamp::MIN);
+    facts.roster = Some(&fewer);
+    let plan = planned(&facts);
+    assert_eq!(plan.retire, [Retirement::Deactivate { key: OLD.into() }]);
+    assert!(plan.breaks.unwrap().contains("i-2"));
+}
+
+#[test]
+fn a_run_for_a_few_hosts_leaves_keys_and_labels_alone() {
+    let settings = settings();
+    let request = Request { instance_ids: BTreeSet::from(["i-1".into()]), ..CONVERGE.clone() };
+    let mut facts = facts(&settings, under_way("2026-11-24T05:00:00Z"), vec![old_key(), new_key()]);
+    let roster = lacking(&facts.secret);
+    (facts.request, facts.roster) = (&request, Some(&roster));
+    let plan = planned(&facts);
+    assert_eq!((plan.settle, plan.stage, plan.retire), (vec![], Stage::NotAsked, vec![]));
+}
+
+// ---------------------------------------------------------------------------------------------------------------------
+// What people should know in time.
+
+#[test]
+fn a_use_that_no_host_makes_is_named_with_its_service_and_region() {
+    let settings = settings();
+    let mut facts = facts(&settings, secret(&SETTLED, Some("2026-09-01T00:00:00Z")), vec![old_key()]);
+    facts.request = &CONVERGE;
+    assert_eq!(planned(&facts).warnings, Vec::<String>::new(), "s3 in the fleet's region is the hosts' own");
+    for (service, region) in [("ec2", "eu-west-1"), ("s3", "ap-southeast-2")] {
+        let used = LastUse { at: at(NOW), service: service.to_owned(), region: region.to_owned() };
+        facts.keys[0].last_use = Some(used);
+        let warning = planned(&facts).warnings.concat();
+        assert!(warning.contains(OLD) && warning.contains(&format!("{service} in {region}")), "{warning}");
+    }
+}
+
+#[test]
+fn a_slot_that_the_next_rotation_needs_and_a_host_holds_is_named_a_week_before() {
+    let settings = settings();
+    let keys = vec![old_key(), key(NEW, KeyStatus::Active, "2026-09-04T00:00:00Z", None)];
+    let mut facts = facts(&settings, secret(&ROTATED, Some("2026-09-05T00:00:00Z")), keys);
+    let roster = lacking(&facts.secret);
+    (facts.request, facts.roster) = (&CONVERGE, Some(&roster));
+    facts.now = at("2026-11-20T23:59:59Z");
+    assert_eq!(planned(&facts).warnings, Vec::<String>::new(), "85 days after the 4th of September less a week");
+    facts.now = at("2026-11-21T00:00:00Z");
+    let warning = planned(&facts).warnings.concat();
+    assert!(warning.contains("2026-11-28") && warning.contains("i-1") && warning.contains(OLD), "{warning}");
 }
