@@ -41,13 +41,14 @@ impl EnumerateInstances {
             return Err(StepError::SecretRotatesItself { secret: settings.secret.id.clone() });
         }
         let target = secret.target();
+        let fresh_since = request.fresh_since(settings, input.started, input.now);
         let mut roster = Roster::default();
         let mut starting = false;
         for place in settings.places() {
             let clients = fleet::open(&self.environment, &place).await?;
             require_document(&clients, settings, &place).await?;
-            let here = Roster::new(fleet::hosts(&clients, settings).await?, target.as_ref())
-                .seen_by(&request, settings.schedule.reprove_before(input.now));
+            let here =
+                Roster::new(fleet::hosts(&clients, settings).await?, target.as_ref()).seen_by(&request, fresh_since);
             starting |= self.is_awaited(&input, &request, &clients, &here).await?;
             roster.merge(here);
         }

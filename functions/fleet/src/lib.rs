@@ -106,7 +106,7 @@ pub async fn roster(
     environment: &Environment,
     settings: &Settings,
     request: &Request,
-    now: Timestamp,
+    fresh_since: Timestamp,
     target: Option<&Target>,
 ) -> Result<Roster, StepError> {
     let mut roster = Roster::default();
@@ -114,7 +114,7 @@ pub async fn roster(
         let clients = open(environment, &place).await?;
         roster.merge(Roster::new(hosts(&clients, settings).await?, target));
     }
-    Ok(roster.seen_by(request, settings.schedule.reprove_before(now)))
+    Ok(roster.seen_by(request, fresh_since))
 }
 
 /// What SSM says of instances: asked only about hosts that gave no answer, or that are to be named.

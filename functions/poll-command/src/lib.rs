@@ -74,16 +74,17 @@ impl PollCommand {
         let unwritten = fleet::write_ledger(clients, &settings.rotation, &entries).await?;
         enter(&mut hosts, entries, &unwritten);
         answers.not_written(&unwritten);
-        let roster =
-            Roster::new(hosts, Some(target)).seen_by(&input.request, settings.schedule.reprove_before(input.now));
+        let fresh_since = input.request.fresh_since(settings, input.started, input.now);
+        let roster = Roster::new(hosts, Some(target)).seen_by(&input.request, fresh_since);
         let wave = Wave { command, asked: timestamp(command), answers: &answers };
         let (silent, uncommanded) = wave.unheard(&roster);
         let online = fleet::nodes(clients, &silent).await?.online;
         let (slow, mut unreachable): (Vec<_>, Vec<_>) = silent.into_iter().partition(|host| online.contains(host));
+        let still_lacking = roster.lacking.iter().filter(|host| input.request.is_about(&host.id)).count();
         let result = WaveResult {
             failed: wave.count_lacking(&roster).saturating_sub(unreachable.len()),
             unreachable: unreachable.len(),
-            still_lacking: roster.lacking.len().saturating_sub(unreachable.len()),
+            still_lacking: still_lacking.saturating_sub(unreachable.len()),
             has_real_proof: roster.has_real_proof(),
         };
         let next = waves::next(&input.command.progress, result, &settings.waves);

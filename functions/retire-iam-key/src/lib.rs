@@ -2,6 +2,7 @@
 //!
 //! It looks at everything anew, since hours may have passed since the run began: the hosts first, the labels last.
 
+use jiff::Timestamp;
 use lambda::Environment;
 use rotation::StepError;
 use rotation::contracts::{Report, RetireInput, Retired, StageOutcome};
@@ -36,7 +37,8 @@ impl RetireIamKey {
         let settings = &input.settings;
         let before = secret::look(&self.secretsmanager, &settings.secret.id).await?;
         let roster =
-            fleet::roster(&self.environment, settings, &input.request, input.now, before.target().as_ref()).await?;
+            fleet::roster(&self.environment, settings, &input.request, Timestamp::MIN, before.target().as_ref())
+                .await?;
         let (secret, plan) = self.plan(&input, &roster, &before).await?;
         if let Some(warning) = plan.breaks.clone().filter(|warning| must_warn(&input, warning)) {
             return Ok(warn(&input, warning));

@@ -132,6 +132,8 @@ contract! {
         now: Timestamp,
         /// What the run is to do.
         request: Request,
+        /// When the execution began.
+        started: Timestamp,
         /// The account and region.
         place: Place,
         /// What this execution has staged.
@@ -148,6 +150,8 @@ contract! {
         now: Timestamp,
         /// What the run is to do.
         request: Request,
+        /// When the execution began.
+        started: Timestamp,
         /// The account and region.
         place: Place,
         /// The command under way.

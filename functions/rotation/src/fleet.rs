@@ -143,11 +143,11 @@ impl Roster {
         roster
     }
 
-    /// The roster as a request sees it: hosts that it goes on without hold nothing up and are left alone, and proofs
-    /// from before `reprove_before` are asked for once more.
+    /// The roster as a request sees it: hosts that it goes on without hold nothing up and are left alone, and believed
+    /// proofs from before `fresh_since` are asked for once more.
     #[must_use]
-    pub fn seen_by(mut self, request: &Request, reprove_before: Timestamp) -> Roster {
-        let is_stale = |host: &&Host| host.ledger.as_ref().is_some_and(|entry| entry.commanded < reprove_before);
+    pub fn seen_by(mut self, request: &Request, fresh_since: Timestamp) -> Roster {
+        let is_stale = |host: &&Host| host.ledger.as_ref().is_some_and(|entry| entry.commanded < fresh_since);
         self.stale = self.proved.iter().filter(is_stale).map(|host| host.id.clone()).collect();
         let mut let_go = Vec::new();
         for list in [&mut self.lacking, &mut self.stopped_lacking, &mut self.left, &mut self.blocked] {
@@ -163,19 +163,13 @@ impl Roster {
     }
 
     /// Running hosts that are to be commanded: those without a proof, those whose proof is old, and those whose proof came
-    /// with a credential that blocks retirement, since it may be gone by now. A narrowed request commands the hosts that it names, whatever they
-    /// have proved, and nobody else.
+    /// with a credential that blocks retirement, since it may be gone by now. A narrowed request commands nobody else
+    /// than the hosts that it names.
     pub fn to_command(&self, request: &Request) -> Vec<InstanceId> {
-        if request.is_narrowed() {
-            let running = self.lacking.iter().chain(&self.proved).map(|host| host.id.clone());
-            return running.filter(|host| request.instance_ids.contains(host)).collect();
-        }
         let blocked = self.blocked.iter().filter(|host| host.matches && host.is_up());
-        let without_fresh_proof = self.lacking.iter().chain(blocked).map(|host| host.id.clone());
-        let mut hosts: Vec<InstanceId> = without_fresh_proof.chain(self.stale.iter().cloned()).collect();
-        hosts.sort();
-        hosts.dedup();
-        hosts
+        let unproved = self.lacking.iter().chain(blocked).map(|host| &host.id);
+        let hosts: BTreeSet<&InstanceId> = unproved.chain(&self.stale).filter(|host| request.is_about(host)).collect();
+        hosts.into_iter().cloned().collect()
     }
 
     /// Every host that may hold a credential of ours, proved or not.

@@ -2,11 +2,13 @@
 
 use std::collections::BTreeSet;
 
+use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::error::StepError;
 use crate::names::{AccessKeyId, InstanceId};
+use crate::settings::Settings;
 
 /// The most hosts that an input names: SendCommand takes 50 by id (FACTS C), and state carries no rosters.
 pub const NAMED_HOSTS: usize = 50;
@@ -118,6 +120,17 @@ impl Request {
     /// Whether it is about a few hosts only, so that keys and labels are left alone.
     pub fn is_narrowed(&self) -> bool {
         !self.instance_ids.is_empty()
+    }
+
+    /// Whether a host is one of those that it is about.
+    pub fn is_about(&self, host: &InstanceId) -> bool {
+        !self.is_narrowed() || self.instance_ids.contains(host)
+    }
+
+    /// Proofs from before this are asked for once more, though they are believed: a host that is named proves now, and
+    /// every host from time to time.
+    pub fn fresh_since(&self, settings: &Settings, started: Timestamp, now: Timestamp) -> Timestamp {
+        if self.is_narrowed() { started } else { settings.schedule.reprove_before(now) }
     }
 }
 

@@ -42,9 +42,10 @@ impl SendCommand {
         }
         let staged = input.staged.version.as_ref().filter(|_| input.staged.outcome == StageOutcome::Pending);
         let target = secret.expected_target(staged)?;
+        let fresh_since = input.request.fresh_since(settings, input.started, input.now);
         let clients = fleet::open(&self.environment, &input.place).await?;
-        let roster = Roster::new(fleet::hosts(&clients, settings).await?, Some(&target))
-            .seen_by(&input.request, settings.schedule.reprove_before(input.now));
+        let roster =
+            Roster::new(fleet::hosts(&clients, settings).await?, Some(&target)).seen_by(&input.request, fresh_since);
         let progress = skip_needless_canary(&input.progress, &roster);
         let to_command = roster.to_command(&input.request);
         let nodes = ask_ssm(&clients, &progress, &to_command).await?;

@@ -28,6 +28,7 @@ use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard};
 
 use jiff::Timestamp;
+use serde_json::Value;
 
 pub use rules::Rules;
 
@@ -118,6 +119,12 @@ impl Auditor {
         let mut audit = self.lock();
         let losses = keys::Losses::now(self.scene(&audit), true);
         audit.books.losses = losses;
+    }
+
+    /// Learns what a person starts a run with: what is asked for by name is no breach (guarantee 1's exceptions).
+    pub fn hear(&self, input: &Value) {
+        let named = input["without"].as_array().into_iter().flatten().filter_map(Value::as_str);
+        self.lock().books.gone_without.extend(named.map(str::to_owned));
     }
 
     /// Every breach so far, in the order in which they were seen.

@@ -147,6 +147,7 @@ impl World {
 
     /// Starts an execution and waits for its end.
     pub async fn run(&mut self, input: Value) -> Execution {
+        self.auditor.hear(&input);
         let name = format!("execution-{}", self.started.fetch_add(1, Ordering::Relaxed) + 1);
         let arn = format!("{}:{name}", self.machine.arn().replacen(":stateMachine:", ":execution:", 1));
         self.cloud.set_execution_status(&arn, "RUNNING");

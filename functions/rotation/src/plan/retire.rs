@@ -120,7 +120,8 @@ fn deactivate(facts: &Facts<'_>, roster: &Roster, key: &KeyFacts) -> Retirement 
             &format!("the overlap of {} days", schedule.overlap_days),
         );
     }
-    if let Some(last) = &key.last_use {
+    // Hosts that the run goes on without use the key every night, and are named before it goes.
+    if let Some(last) = key.last_use.as_ref().filter(|_| roster.let_go.is_empty()) {
         let what = format!(
             "its last use at {} for {} in {}, and the quiet period of {} hours",
             last.at, last.service, last.region, schedule.quiet_period_hours

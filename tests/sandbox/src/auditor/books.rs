@@ -29,6 +29,8 @@ type Place = (String, String);
 /// The books.
 #[derive(Debug, Default)]
 pub(super) struct Books {
+    /// Hosts without which a person lets promotions go on.
+    pub(super) gone_without: BTreeSet<String>,
     /// Every existing key, of any user.
     pub(super) keys: BTreeMap<String, KeyRecord>,
     /// The key of every version that was ever stored.

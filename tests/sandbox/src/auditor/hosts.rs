@@ -13,6 +13,8 @@ use crate::host::{Host, HostEvent, HostHappening, Platform, SqlServer};
 
 /// The first version of SQL Server that can hold an S3 credential (FACTS B).
 const FIRST_WITH_S3: u32 = 16;
+/// How a notice says that something goes before its time.
+const GOES_NOW: &str = " now";
 /// Express cannot (FACTS B).
 const EXPRESS: u32 = 4;
 
@@ -60,8 +62,8 @@ fn holders(scene: Scene<'_>, name: &str, access_key_id: &str) -> Vec<String> {
     let mut holders = Vec::new();
     for instance in scene.cloud.instances() {
         let is_up = matches!(instance.state, InstanceState::Running | InstanceState::Pending);
-        let is_excepted = scene.rules.named_hosts.contains(&instance.instance_id)
-            || scene.commands.has_lied(&instance.instance_id)
+        let is_excepted = scene.commands.has_lied(&instance.instance_id)
+            || scene.was_named_first(&[&instance.instance_id, access_key_id])
             || is_unseen(scene, name, &instance);
         if !is_up || is_excepted || !scene.rules.is_of_fleet(&instance) {
             continue;
@@ -86,6 +88,14 @@ fn is_unseen(scene: Scene<'_>, name: &str, instance: &InstanceView) -> bool {
 }
 
 impl Scene<'_> {
+    /// Whether a notice has named all of these: the exceptions to the guarantees are asked for by name, and said first.
+    pub(super) fn was_named_first(&self, names: &[&str]) -> bool {
+        let notices = self.cloud.notices();
+        notices
+            .iter()
+            .any(|notice| names.iter().all(|name| notice.message.contains(name)) && notice.message.contains(GOES_NOW))
+    }
+
     /// The key that a version holds.
     pub(super) fn key_of(&self, version: &str) -> Option<String> {
         // A value may be older than the key that it names.

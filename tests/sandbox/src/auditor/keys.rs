@@ -75,6 +75,9 @@ fn why_not_deleted(scene: Scene<'_>, event: &Event, access_key_id: &str, key: &K
     let since = key.inactive_since?;
     let schedule = &scene.rules.schedule;
     let wait = if is_orphan { schedule.quiet_period() } else { schedule.delete_after() };
+    if scene.was_named_first(&[access_key_id, "is deleted"]) {
+        return None;
+    }
     let left_alone = event.time.duration_since(since) + RECORD_PRECEDES_CALL_BY;
     (left_alone < wait).then(|| format!("which was Inactive only since {since}; {} hours must pass", wait.as_hours()))
 }

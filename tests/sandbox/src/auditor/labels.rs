@@ -89,7 +89,10 @@ struct Share {
 impl Share {
     fn of(scene: Scene<'_>, version: &str) -> Share {
         let mut share = Share { holding: 0, lacking: Vec::new() };
-        for instance in scene.cloud.instances().iter().filter(|instance| scene.rules.matches(instance)) {
+        let counts = |instance: &&InstanceView| {
+            scene.rules.matches(instance) && !scene.books.gone_without.contains(&instance.instance_id)
+        };
+        for instance in scene.cloud.instances().iter().filter(counts) {
             let holds = scene.holds(&instance.instance_id, version);
             if holds && (instance.online || went_off_since_pending(scene, instance)) {
                 share.holding += 1;
@@ -124,6 +127,10 @@ fn was_commanded(scene: Scene<'_>, instance: &InstanceView) -> bool {
 
 /// An entry of the ledger is a proof: the host that bears it must hold what it names.
 fn judge_ledger(scene: Scene<'_>, name: &str, instance_id: &str, entry: &str) -> Option<Breach> {
+    // Such an entry takes an earlier proof back.
+    if entry.split_whitespace().any(|word| word == "failed") {
+        return None;
+    }
     let version = entry.split_whitespace().next().unwrap_or_default();
     (!scene.holds(instance_id, version)).then(|| {
         let key = scene.key_of(version).unwrap_or_else(|| "no key".to_owned());

@@ -1,6 +1,5 @@
 //! What one rotation was told, as far as the guarantees depend on it.
 
-use std::collections::BTreeSet;
 
 use jiff::SignedDuration;
 use rotation::names::ledger_tag;
@@ -32,9 +31,6 @@ pub struct Rules {
     /// How late EC2 shows a host that has just come up. A host that a function could not see in its last look is not
     /// held against it.
     pub host_shown_after: SignedDuration,
-    /// Hosts that were named before they were broken: those that `without` names, and those without proof when a
-    /// leaked key goes. Nothing fills this until these modes exist.
-    pub named_hosts: BTreeSet<String>,
 }
 
 impl Rules {
@@ -51,7 +47,6 @@ impl Rules {
             promote_share: settings.promote_share,
             schedule: settings.schedule.clone(),
             host_shown_after: SignedDuration::from_secs(5),
-            named_hosts: BTreeSet::new(),
         }
     }
 
