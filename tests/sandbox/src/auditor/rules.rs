@@ -1,6 +1,5 @@
 //! What one rotation was told, as far as the guarantees depend on it.
 
-
 use jiff::SignedDuration;
 use rotation::names::ledger_tag;
 use rotation::settings::{FleetSettings, ProofKind, ScheduleSettings, Settings};
