@@ -147,6 +147,10 @@ impl Auditor {
 
     /// An event is judged twice: against what was so before it, and by what is so after it.
     fn see(&self, event: &Event) {
+        if event.action == "StartExecution" {
+            let input = event.input["input"].as_str().and_then(|text| serde_json::from_str(text).ok());
+            input.iter().for_each(|input| self.hear(input));
+        }
         let mut audit = self.lock();
         let mut breaches = {
             let scene = self.scene(&audit);
