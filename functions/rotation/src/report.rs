@@ -103,16 +103,24 @@ impl Record<'_> {
 
     fn fleet(&self) -> Vec<String> {
         let Some(target) = self.target else { return vec!["The secret has no version to hold yet.".to_owned()] };
-        let (proved, running) = (self.roster.proved.len(), self.roster.running());
-        // Belief starts anew with every promotion; what this run's hosts proved just before it is said as well.
-        let commanded: u32 = self.places.iter().map(|place| place.proved).sum();
+        let (proved, running) = (self.proved(), self.roster.running());
         if self.promoted.promoted {
             return vec![format!(
-                "{commanded} of {running} running hosts proved it; the next converge proves them once more."
+                "{proved} of {running} running hosts proved it; the next converge proves them once more."
             )];
         }
         let key = self.target_key.as_ref().map(|key| format!(" (key {key})")).unwrap_or_default();
         vec![format!("{proved} of {running} running hosts hold a believed proof of version {}{key}.", target.version)]
+    }
+
+    /// Running hosts that have proved the target. Belief starts anew with every promotion, so that after one it is those
+    /// that this run's commands brought to it just before.
+    fn proved(&self) -> usize {
+        if !self.promoted.promoted {
+            return self.roster.proved.len();
+        }
+        let proved: u32 = self.places.iter().map(|place| place.proved).sum();
+        usize::try_from(proved).unwrap_or(usize::MAX)
     }
 
     fn late(&self) -> Vec<String> {
@@ -215,7 +223,7 @@ impl Record<'_> {
             "promoted": self.promoted.promoted,
             "hosts": {
                 "running": self.roster.running(),
-                "proved": self.roster.proved.len(),
+                "proved": self.proved(),
                 "stopped": self.roster.stopped(),
                 "stoppedProved": self.roster.stopped_proved.len(),
                 "left": self.roster.left.len(),
