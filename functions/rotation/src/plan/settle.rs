@@ -184,7 +184,7 @@ fn is_given_up(facts: &Facts<'_>, desk: &Desk) -> bool {
         && !facts
             .keys
             .iter()
-            .any(|key| desk.secret.labels.get(key.id.as_str()).is_none() && intent_explains(facts, key).is_some())
+            .any(|key| !desk.secret.labels.contains_key(key.id.as_str()) && intent_explains(facts, key).is_some())
 }
 
 /// A way back says that it comes before it moves anything.
