@@ -6,6 +6,7 @@ writes them down. What the judges are worth is shown first, by statements that a
 
 import json
 import re
+import subprocess
 
 import pytest
 import tsql_parsers as microsoft
@@ -112,14 +113,18 @@ def test_every_credential_that_is_named_is_a_whole_s3_url_in_brackets():
     assert named
     for name in named:
         assert str(name.QuoteType) == "SquareBracket"
-        assert name.Value.startswith("s3://")
+        assert re.fullmatch(r"s3://[a-z0-9._:/-]+", name.Value.lower()), "nothing that could end a name is sent"
         assert len(name.Value) <= 128, "SQL Server's names are at most 128 characters"
 
 
-def test_a_bracket_and_a_quote_in_a_name_end_it_nowhere():
-    names = {one.Name.Value for one in of_kind("DropCredentialStatement")}
-    assert any("]" in name for name in names), "the table of situations has a host name with brackets"
-    assert any("'; DROP CREDENTIAL [x]; --" in name for name in names), "and one that would be a statement"
+@pytest.mark.parametrize("name", ["s3://a]b", "s3://a[b]]c", "s3://x]; DROP CREDENTIAL [y]; --", "s3://'; --"])
+def test_a_bracket_and_a_quote_in_a_name_end_it_nowhere(name):
+    # Such a name is refused long before; should one come through, the host's own function still keeps it whole.
+    quote = 'source <(sed "\\$d" "$1"); quoted_name "$2"'
+    arguments = ["bash", "-c", quote, "quote", DOCUMENT / "linux.sh", name]
+    quoted = subprocess.run(arguments, capture_output=True, text=True, check=True).stdout
+    [[dropped]] = microsoft.statements(f"DROP CREDENTIAL {quoted};")
+    assert dropped.Name.Value == name
 
 
 def test_every_backup_is_a_copy_only_one_of_model_to_one_url_in_a_folder_of_ours():
@@ -140,7 +145,7 @@ def test_the_option_that_no_parser_here_knows_is_json_and_names_the_region_of_th
     for batch in with_options:
         options = json.loads(re.search(r"BACKUP_OPTIONS = N'([^']*)';\Z", batch).group(1))
         assert list(options) == ["s3"] and list(options["s3"]) == ["region"]
-        assert f"s3.{options['s3']['region']}.amazonaws.com" in batch
+        assert re.search(rf"\bs3\.{options['s3']['region']}\.(vpce\.)?amazonaws\.com", batch)
 
 
 # ---- Where the secret stands ----
