@@ -287,6 +287,8 @@ impl Host {
             let missing = faults.missing_tools.iter().any(|missing| missing == tool);
             place(&self.root.join("bin").join(tool), (!missing).then_some(Path::new(STANDIN)))?;
         }
+        let dotnet = self.engine.as_ref().and_then(|engine| engine.dotnet());
+        place(&self.root.join("bin").join("dotnet"), dotnet)?;
         if self.lacks_a_system_tool() {
             furnish_system(&self.root.join("system"), &faults.missing_tools)?;
         }

@@ -60,11 +60,12 @@ impl Installation {
 pub struct Engine {
     program: PathBuf,
     variables: Vec<(String, String)>,
+    dotnet: Option<PathBuf>,
     replacements: String,
 }
 
 /// The beginnings of the variables' names by which .NET finds itself and its libraries.
-const OF_THE_RUNTIME: [&str; 4] = ["DOTNET_", "COMPlus_", "POWERSHELL_", "LD_LIBRARY_PATH"];
+const OF_THE_RUNTIME: [&str; 5] = ["DOTNET_", "COMPlus_", "POWERSHELL_", "LD_LIBRARY_PATH", "HOME"];
 
 /// Why a host's Windows script cannot run here.
 #[derive(Clone, Debug, thiserror::Error)]
@@ -117,7 +118,8 @@ impl Engine {
         let unread = |error: std::io::Error| NoEngine::Replacements { path: path.clone(), cause: error.to_string() };
         let replacements = fs::read_to_string(&path).map_err(unread)?;
         let variables = std::env::vars().filter(|(name, _)| OF_THE_RUNTIME.iter().any(|known| name.starts_with(known)));
-        let engine = Engine { program: found(program), variables: variables.collect(), replacements };
+        let dotnet = Some(found(Path::new("dotnet"))).filter(|dotnet| dotnet.is_file());
+        let engine = Engine { program: found(program), variables: variables.collect(), dotnet, replacements };
         probe::runs_scripts(&engine)?;
         Ok(engine)
     }
@@ -128,6 +130,11 @@ impl Engine {
     /// The program.
     pub fn program(&self) -> &Path {
         &self.program
+    }
+
+    /// .NET's own program where this machine has it: an engine may be a script that starts it by its name.
+    pub fn dotnet(&self) -> Option<&Path> {
+        self.dotnet.as_deref()
     }
 
     /// What the engine itself needs in its environment.
@@ -260,8 +267,12 @@ mod tests {
 
     #[test]
     fn replacements_win_over_the_scripts_own_functions_and_the_last_line_stays_the_last() {
-        let engine =
-            Engine { program: PathBuf::new(), variables: Vec::new(), replacements: "function Get-X { 2 }".to_owned() };
+        let engine = Engine {
+            program: PathBuf::new(),
+            variables: Vec::new(),
+            dotnet: None,
+            replacements: "function Get-X { 2 }".to_owned(),
+        };
         let script = engine.with_replacements("function Get-X { 1 }\nexit (Get-X)\n\n");
         assert_eq!(script, "function Get-X { 1 }\nfunction Get-X { 2 }\nexit (Get-X)\n");
     }
