@@ -17,7 +17,7 @@ use std::sync::{Arc, Mutex};
 use integration_tests::*;
 use rotation::StepError;
 use sandbox::cloud::{Caller, Effect, Event, KeyStatus};
-use sandbox::machine::{Execution, ExecutionStatus, Machine};
+use sandbox::machine::{Execution, ExecutionStatus};
 use sandbox::world::World;
 use serde_json::{Value, json};
 
@@ -90,15 +90,6 @@ fn is_moment(event: &Event) -> bool {
         })
 }
 
-/// Starts an execution of its own name, as the console does.
-async fn run(machine: Arc<Machine>, world_cloud: Arc<sandbox::cloud::Cloud>, name: String, input: Value) -> Execution {
-    let arn = format!("{}:{name}", machine.arn().replacen(":stateMachine:", ":execution:", 1));
-    world_cloud.set_execution_status(&arn, "RUNNING");
-    let execution = machine.start(&name, input).await.unwrap();
-    world_cloud.set_execution_status(&arn, &execution.status.to_string());
-    execution
-}
-
 /// Runs `first`, and starts `second` at a moment of it: 0 is before anything is changed. How many moments there were.
 async fn meet(first: Start, second: Start, moment: usize) -> usize {
     let mut world = first.world().await;
@@ -106,16 +97,13 @@ async fn meet(first: Start, second: Start, moment: usize) -> usize {
     let seen = Arc::new(AtomicUsize::new(0));
     let other: Arc<Mutex<Option<Execution>>> = Arc::default();
     let begin = {
-        let (clock, machine, cloud, other) =
-            (world.clock.clone(), Arc::clone(&world.machine), Arc::clone(&world.cloud), Arc::clone(&other));
-        let input = second.input(&current);
+        let (clock, other) = (world.clock.clone(), Arc::clone(&other));
+        let run = Mutex::new(Some(world.start("other", second.input(&current))));
         move || {
-            let (machine, cloud, other, input) =
-                (Arc::clone(&machine), Arc::clone(&cloud), Arc::clone(&other), input.clone());
-            clock.spawn(async move {
-                let execution = run(machine, cloud, "other".to_owned(), input).await;
-                *other.lock().unwrap() = Some(execution);
-            });
+            if let Some(run) = run.lock().unwrap().take() {
+                let other = Arc::clone(&other);
+                clock.spawn(async move { *other.lock().unwrap() = Some(run.await) });
+            }
         }
     };
     if moment == 0 {
@@ -127,7 +115,7 @@ async fn meet(first: Start, second: Start, moment: usize) -> usize {
             begin();
         }
     }));
-    let one = run(Arc::clone(&world.machine), Arc::clone(&world.cloud), "one".to_owned(), first.input(&current)).await;
+    let one = world.start("one", first.input(&current)).await;
     let moments = seen.load(Ordering::SeqCst);
     // The other run may have a way to go.
     world.pass_days(1).await;

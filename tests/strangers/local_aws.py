@@ -144,6 +144,21 @@ def example(name: str) -> dict:
     return json.loads((EXAMPLES / f"{name}.json").read_text())
 
 
+def settings(regions: list[str], topic: str, **more) -> dict:
+    """The published set-up's settings for a fleet in these regions."""
+    return {
+        "rotation": "sql-backups",
+        "secret": {"id": "sqlcredential"},
+        "user": "sql-backups-user",
+        "credentials": ["s3://sql-backups.s3.eu-west-1.amazonaws.com"],
+        "fleet": {
+            "tags": [{"key": "SQL", "values": ["2022"]}],
+            "targets": [{"account": ACCOUNT, "regions": regions}],
+        },
+        "topic": f"arn:aws:sns:{REGION}:{ACCOUNT}:{topic}",
+    } | more
+
+
 def host(number: int, region: str = REGION, **more) -> dict:
     """A host of a fleet with one SQL Server instance."""
     return {"id": f"i-{number:017x}", "region": region, "tags": {"SQL": "2022"}, "sqlServers": [{}]} | more

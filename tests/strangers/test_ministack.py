@@ -18,8 +18,9 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta, timezone
 
+import local_aws
 import pytest
-from local_aws import ACCOUNT, REGION, served, wait_until
+from local_aws import ACCOUNT, REGION, served, settings, wait_until
 from outcome import OLD_KEY, Outcome, outcome, without_rounds
 from second_opinion import PACE, Ministack, ministack
 
@@ -27,8 +28,8 @@ ABROAD = "us-east-1"
 
 
 def host(number: int, region: str = REGION, **sql_server) -> dict:
-    """A host of the fleet with one SQL Server instance."""
-    return {"id": f"i-{number:017x}", "region": region, "tags": {"SQL": "2022"}, "sqlServers": [sql_server]}
+    """A host of the fleet with one SQL Server instance that is like this."""
+    return local_aws.host(number, region, sqlServers=[sql_server])
 
 
 @dataclass
@@ -49,19 +50,7 @@ class Situation:
         fleet = {"account": ACCOUNT, "region": REGION, "startsAt": f"{start:%Y-%m-%dT%H:%M:%SZ}", "hosts": self.hosts}
         fleet["lateVisibility"] = self.is_late
         regions = sorted({host["region"] for host in self.hosts}) or [REGION]
-        settings = {
-            "rotation": "sql-backups",
-            "secret": {"id": "sqlcredential"},
-            "user": "sql-backups-user",
-            "credentials": ["s3://sql-backups.s3.eu-west-1.amazonaws.com"],
-            "fleet": {
-                "tags": [{"key": "SQL", "values": ["2022"]}],
-                "targets": [{"account": ACCOUNT, "regions": regions}],
-            },
-            "keyCheck": {"attempts": 200},
-            "topic": f"arn:aws:sns:{REGION}:{ACCOUNT}:{topic}",
-        }
-        return fleet | self.fleet, settings | self.settings
+        return fleet | self.fleet, settings(regions, topic, keyCheck={"attempts": 200}) | self.settings
 
 
 SITUATIONS = {

@@ -21,7 +21,7 @@ from botocore import xform_name
 from botocore.config import Config
 from botocore.exceptions import ClientError
 from botocore.parsers import ResponseParserError
-from local_aws import ACCOUNT, REGION, process, served, wait_until
+from local_aws import ACCOUNT, REGION, host, process, served, settings, wait_until
 from model import strange_members
 
 HOSTS = 8
@@ -144,28 +144,13 @@ def _unchanged():
     yield
 
 
-def host(number: int, name: str, region: str) -> dict:
-    return {"id": f"i-{number:017x}", "name": name, "region": region, "tags": {"SQL": "2022"}, "sqlServers": [{}]}
-
-
 @contextmanager
 def ours(folder: Path):
     """`sandbox serve` with hosts for the cases, and in another region a small fleet to rotate that no case touches."""
-    hosts = [host(number, f"host-{number}", REGION) for number in range(1, HOSTS + 1)]
-    rotated = [host(number, f"fleet-{number}", FLEET_REGION) for number in range(HOSTS + 1, HOSTS + 3)]
+    hosts = [host(number, name=f"host-{number}") for number in range(1, HOSTS + 1)]
+    rotated = [host(number, FLEET_REGION, name=f"fleet-{number}") for number in range(HOSTS + 1, HOSTS + 3)]
     fleet = {"account": ACCOUNT, "region": REGION, "startsAt": "2026-11-24T06:00:00Z", "hosts": hosts + rotated}
-    settings = {
-        "rotation": "sql-backups",
-        "secret": {"id": "sqlcredential"},
-        "user": "sql-backups-user",
-        "credentials": ["s3://sql-backups.s3.eu-west-1.amazonaws.com"],
-        "fleet": {
-            "tags": [{"key": "SQL", "values": ["2022"]}],
-            "targets": [{"account": ACCOUNT, "regions": [FLEET_REGION]}],
-        },
-        "topic": f"arn:aws:sns:{REGION}:{ACCOUNT}:{TOPIC}",
-    }
-    with served(folder / "ours", fleet, settings) as world:
+    with served(folder / "ours", fleet, settings([FLEET_REGION], TOPIC)) as world:
         yield Cloud(world.url, [host["id"] for host in hosts])
 
 

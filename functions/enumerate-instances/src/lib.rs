@@ -5,7 +5,7 @@
 use jiff::SignedDuration;
 use lambda::{AwsResult, Environment};
 use rotation::StepError;
-use rotation::contracts::{EnumerateInput, Fleet, FleetOutcome, Promoted, Report, Staged};
+use rotation::contracts::{EnumerateInput, Fleet, FleetOutcome, Promoted, Report, StageOutcome, Staged};
 use rotation::fleet::{Roster, name_hosts};
 use rotation::plan::{Facts, Plan, plan};
 use rotation::report::Record;
@@ -134,7 +134,7 @@ impl EnumerateInstances {
 }
 
 fn tell(input: &EnumerateInput, fleet: &Fleet, roster: &Roster, plan: Option<&Plan>) -> Report {
-    let (staged, promoted) = (Staged::not_asked(), Promoted { promoted: false, version: None });
+    let (staged, promoted) = (Staged::new(StageOutcome::NotAsked, ""), Promoted { promoted: false, version: None });
     let record = Record {
         settings: &input.settings,
         execution: &input.execution,

@@ -2,7 +2,6 @@
 //!
 //! It looks at everything anew, since hours may have passed since the run began: the hosts first, the labels last.
 
-use jiff::Timestamp;
 use lambda::Environment;
 use rotation::StepError;
 use rotation::contracts::{Report, RetireInput, Retired, StageOutcome};
@@ -36,9 +35,7 @@ impl RetireIamKey {
     pub async fn run(&self, input: RetireInput) -> Result<Retired, StepError> {
         let settings = &input.settings;
         let before = secret::look(&self.secretsmanager, &settings.secret.id).await?;
-        let roster =
-            fleet::roster(&self.environment, settings, &input.request, Timestamp::MIN, before.target().as_ref())
-                .await?;
+        let roster = fleet::roster(&self.environment, settings, &input.request, before.target().as_ref()).await?;
         let (secret, plan) = self.plan(&input, &roster, &before).await?;
         if let Some(warning) = plan.breaks.clone().filter(|warning| must_warn(&input, warning)) {
             return Ok(warn(&input, warning));

@@ -64,14 +64,14 @@ impl RotateIamKey {
         let mut secret = facts.secret.clone();
         secret::settle(&self.secretsmanager, &mut secret, &plan.settle).await?;
         match plan.stage {
-            Stage::NotAsked => Ok(answer(StageOutcome::NotAsked, "")),
+            Stage::NotAsked => Ok(Staged::new(StageOutcome::NotAsked, "")),
             Stage::Pending { version, key } => Ok(pending(version, key)),
             // The time in the input is when the state was entered, and a retry may come minutes later; so a retry has
             // the state entered anew before a key is made, that its intent's window begins when the key is made.
             Stage::Make { .. } if is_late(&input) => Ok(Staged {
                 attempts: input.previous.attempts + 1,
                 wait_seconds: 1,
-                ..answer(StageOutcome::Checking, "")
+                ..Staged::new(StageOutcome::Checking, "")
             }),
             Stage::Make { token } => self.make(&facts, &secret.arn, token).await,
             Stage::Check { version, key } => self.check(&input, secret, version, key).await,
@@ -83,7 +83,7 @@ impl RotateIamKey {
             Stage::Turn(turn) => self.turn(&input, secret, turn).await,
             Stage::FreeSlot { key, version } => self.free_slot(&input, &secret, key, version).await,
             Stage::Refused(refusal @ (StepError::NoFreeKeySlot { .. } | StepError::EarlierRunUnresolved { .. })) => {
-                Ok(Staged { wait_seconds: 5, ..answer(StageOutcome::HeldUp, &refusal.to_string()) })
+                Ok(Staged { wait_seconds: 5, ..Staged::new(StageOutcome::HeldUp, &refusal.to_string()) })
             }
             Stage::Refused(refusal) => Err(refusal),
         }
@@ -127,7 +127,7 @@ impl RotateIamKey {
             successes,
             attempts,
             wait_seconds: settings.seconds_between,
-            ..answer(StageOutcome::Checking, "")
+            ..Staged::new(StageOutcome::Checking, "")
         })
     }
 
@@ -157,7 +157,7 @@ impl RotateIamKey {
                 secret::settle(&self.secretsmanager, &mut secret, &[Settling::AbandonPending { version }]).await?;
                 let standing = secret.standing_at(input.now);
                 secret::settle(&self.secretsmanager, &mut secret, &[Settling::RecordStanding { standing }]).await?;
-                Ok(answer(StageOutcome::NotAsked, &message))
+                Ok(Staged::new(StageOutcome::NotAsked, &message))
             }
             Turn::Rollback { version, key } => self.label(input.now, secret, version, key).await,
         }
@@ -176,11 +176,11 @@ impl RotateIamKey {
             input.settings.schedule.delete_after_days
         );
         if input.previous.message != warning {
-            return Ok(answer(StageOutcome::Warning, &warning));
+            return Ok(Staged::new(StageOutcome::Warning, &warning));
         }
         access_keys::forget(&self.secretsmanager, &self.iam, &input.settings.user, secret, &key, version.as_ref())
             .await?;
-        Ok(Staged { wait_seconds: 5, ..answer(StageOutcome::Checking, "") })
+        Ok(Staged { wait_seconds: 5, ..Staged::new(StageOutcome::Checking, "") })
     }
 
     /// Labels a checked version AWSPENDING, by compare-and-swap from nobody: PutSecretValue would take the label from
@@ -234,26 +234,14 @@ pub fn token_of(execution: &str) -> VersionId {
     VersionId(Uuid::new_v5(&Uuid::NAMESPACE_URL, execution.as_bytes()).to_string())
 }
 
-fn answer(outcome: StageOutcome, message: &str) -> Staged {
-    Staged {
-        outcome,
-        version: None,
-        key: None,
-        successes: 0,
-        attempts: 0,
-        wait_seconds: 0,
-        message: message.to_owned(),
-    }
-}
-
 fn pending(version: VersionId, key: AccessKeyId) -> Staged {
     let message = format!("Key {key} is staged as version {version}.");
-    Staged { version: Some(version), key: Some(key), ..answer(StageOutcome::Pending, &message) }
+    Staged { version: Some(version), key: Some(key), ..Staged::new(StageOutcome::Pending, &message) }
 }
 
 fn wait(now: Timestamp, until: Timestamp, why: &str) -> Staged {
     let seconds = until.duration_since(now).as_secs().clamp(1, 600);
-    Staged { wait_seconds: u32::try_from(seconds).unwrap_or(600), ..answer(StageOutcome::Checking, why) }
+    Staged { wait_seconds: u32::try_from(seconds).unwrap_or(600), ..Staged::new(StageOutcome::Checking, why) }
 }
 
 /// What a rotation would do now, for people.
@@ -278,5 +266,5 @@ fn tell(stage: &Stage) -> Staged {
         }
         Stage::Refused(refusal) => format!("Nothing would be staged: {refusal}"),
     };
-    answer(StageOutcome::Planned, &message)
+    Staged::new(StageOutcome::Planned, &message)
 }

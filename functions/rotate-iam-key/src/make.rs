@@ -9,7 +9,7 @@ use rotation::plan::Facts;
 use rotation::secret::Intent;
 use rotation::settings::Settings;
 
-use crate::{RotateIamKey, answer};
+use crate::RotateIamKey;
 
 /// Keys made before giving up on one that fits `id:secret`; IAM has never been seen to need a second.
 const ATTEMPTS: u32 = 3;
@@ -37,7 +37,7 @@ impl RotateIamKey {
             version: Some(token),
             key: Some(id),
             wait_seconds: facts.settings.key_check.seconds_between,
-            ..answer(StageOutcome::Checking, "")
+            ..Staged::new(StageOutcome::Checking, "")
         })
     }
 

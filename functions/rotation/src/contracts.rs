@@ -254,16 +254,16 @@ impl StateInput for PromoteInput {}
 impl StateInput for RetireInput {}
 
 impl Staged {
-    /// Nothing was staged, and nobody asked.
-    pub fn not_asked() -> Staged {
+    /// How the staging stands, with no version and nothing to wait for.
+    pub fn new(outcome: StageOutcome, message: &str) -> Staged {
         Staged {
-            outcome: StageOutcome::NotAsked,
+            outcome,
             version: None,
             key: None,
             successes: 0,
             attempts: 0,
             wait_seconds: 0,
-            message: String::new(),
+            message: message.to_owned(),
         }
     }
 }

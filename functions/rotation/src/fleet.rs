@@ -66,20 +66,19 @@ impl Host {
     /// Whether it holds the target as far as anyone knows, though its proof may not be fresh enough to be believed: it
     /// was commanded before the target became the target of now, such as just before a promotion.
     pub fn has_ever_proved(&self, target: &Target) -> bool {
-        self.ledger
-            .as_ref()
-            .is_some_and(|entry| entry.version == target.version && !entry.failed && entry.commanded > self.renewed)
+        self.last_proof(target).is_some()
     }
 
-    /// Whether its entry, taken by itself, proves the target: the right version, proved after the target became the
-    /// target and after the host or its disks were last renewed.
+    /// Whether its entry, taken by itself, proves the target: proved after the target became the target.
     fn proves(&self, target: &Target) -> Option<&LedgerEntry> {
-        self.ledger.as_ref().filter(|entry| {
-            entry.version == target.version
-                && !entry.failed
-                && entry.commanded > target.since
-                && entry.commanded > self.renewed
-        })
+        self.last_proof(target).filter(|entry| entry.commanded > target.since)
+    }
+
+    /// Its entry, if it is about the target's version, was not taken back, and is later than the host's or its disks'
+    /// last renewal.
+    fn last_proof(&self, target: &Target) -> Option<&LedgerEntry> {
+        let entry = self.ledger.as_ref()?;
+        (entry.version == target.version && !entry.failed && entry.commanded > self.renewed).then_some(entry)
     }
 }
 

@@ -2,7 +2,8 @@
 //! an interpreter for the state machine, and an auditor that watches every event.
 //!
 //! Read in this order: [`clock`] (virtual time), [`cloud`] (the services), [`host`] (SQL Server hosts and the
-//! SSM agent), [`runtime_api`] (Lambda), [`machine`] (Step Functions), [`auditor`] (the guarantees at every instant).
+//! SSM agent), [`runtime_api`] (Lambda), [`machine`] (Step Functions), [`auditor`] (the guarantees at every instant),
+//! [`world`] (all of it together), [`serve`] (for strangers' tools), [`report`] (what happened, on one page).
 
 pub mod auditor;
 pub mod clock;

@@ -147,14 +147,23 @@ impl World {
 
     /// Starts an execution and waits for its end.
     pub async fn run(&mut self, input: Value) -> Execution {
-        self.auditor.hear(&input);
         let name = format!("execution-{}", self.started.fetch_add(1, Ordering::Relaxed) + 1);
-        let arn = format!("{}:{name}", self.machine.arn().replacen(":stateMachine:", ":execution:", 1));
-        self.cloud.set_execution_status(&arn, "RUNNING");
-        #[allow(clippy::expect_used, reason = "the names are counted, so none is taken or malformed")]
-        let execution = self.machine.start(&name, input).await.expect("a fresh name is free");
-        self.cloud.set_execution_status(&arn, &execution.status.to_string());
-        execution
+        self.start(&name, input).await
+    }
+
+    /// An execution under a name that no other has; it begins when it is first waited for, and may go on beside others.
+    pub fn start(&self, name: &str, input: Value) -> impl Future<Output = Execution> + Send + use<> {
+        let (machine, cloud, auditor) = (Arc::clone(&self.machine), Arc::clone(&self.cloud), Arc::clone(&self.auditor));
+        let name = name.to_owned();
+        async move {
+            auditor.hear(&input);
+            let arn = format!("{}:{name}", machine.arn().replacen(":stateMachine:", ":execution:", 1));
+            cloud.set_execution_status(&arn, "RUNNING");
+            #[allow(clippy::expect_used, reason = "whoever starts it names it, and no two alike")]
+            let execution = machine.start(&name, input).await.expect("a fresh name is free");
+            cloud.set_execution_status(&arn, &execution.status.to_string());
+            execution
+        }
     }
 
     /// Lets days pass. Every night every running host backs up with the key that it holds.

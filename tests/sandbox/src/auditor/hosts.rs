@@ -13,10 +13,10 @@ use crate::host::{Host, HostEvent, HostHappening, Platform, SqlServer};
 
 /// The first version of SQL Server that can hold an S3 credential (FACTS B).
 const FIRST_WITH_S3: u32 = 16;
-/// How a notice says that something goes before its time.
-const GOES_NOW: &str = " now";
 /// Express cannot (FACTS B).
 const EXPRESS: u32 = 4;
+/// How a notice says that something goes before its time.
+const GOES_NOW: &str = " now";
 
 /// Judges what a function does to keys, before it is entered into the books.
 pub(super) fn judge(scene: Scene<'_>, event: &Event) -> Vec<Breach> {

@@ -2,25 +2,21 @@
 
 use std::path::PathBuf;
 
-use sandbox::fleet_file::{Chapter, FleetFile};
+use sandbox::fleet_file::Chapter;
 use sandbox::machine::ExecutionStatus;
 use sandbox::report::{Recorder, Story};
-use sandbox::settings_file::read_json;
 use sandbox::show;
 use sandbox::world::{World, WorldError};
 use serde_json::Value;
 
+use super::files::Files;
 use super::report;
 
 /// What is rotated.
 #[derive(clap::Args)]
 pub struct Arguments {
-    /// The fleet: hosts, SQL Server instances, faults. See tests/sandbox/examples.
-    #[arg(long)]
-    fleet: PathBuf,
-    /// The rotation's settings, as statemachine/settings.schema.json has them.
-    #[arg(long)]
-    settings: PathBuf,
+    #[command(flatten)]
+    files: Files,
     /// The first execution's input, such as {"mode": "plan"}; the fleet file's own where it is left out.
     #[arg(long, value_parser = json)]
     input: Option<Value>,
@@ -37,8 +33,7 @@ fn json(text: &str) -> Result<Value, String> {
 
 /// Whether every run succeeded, every guarantee held and no backup failed.
 pub async fn run(arguments: &Arguments) -> Result<bool, WorldError> {
-    let file = FleetFile::read(&arguments.fleet)?;
-    let settings = read_json(&arguments.settings)?;
+    let (file, settings) = arguments.files.read()?;
     let input = arguments.input.clone().unwrap_or_else(|| file.input.clone());
     let path = arguments.report.clone().unwrap_or_else(report::usual_place);
     sandbox::report::reserve(&path)?;

@@ -2,24 +2,19 @@
 
 use std::path::PathBuf;
 
-use sandbox::fleet_file::FleetFile;
 use sandbox::serve::Running;
-use sandbox::settings_file::read_json;
 use sandbox::show;
 use sandbox::world::{World, WorldError};
 use tokio::signal::unix::{SignalKind, signal};
 
+use super::files::Files;
 use super::report;
 
 /// What is served, and where.
 #[derive(clap::Args)]
 pub struct Arguments {
-    /// The fleet: hosts, SQL Server instances, faults. See tests/sandbox/examples.
-    #[arg(long)]
-    fleet: PathBuf,
-    /// The rotation's settings, as statemachine/settings.schema.json has them.
-    #[arg(long)]
-    settings: PathBuf,
+    #[command(flatten)]
+    files: Files,
     /// The port on 127.0.0.1; 0 is any that is free.
     #[arg(long, default_value_t = 0)]
     port: u16,
@@ -34,8 +29,7 @@ pub struct Arguments {
 
 /// Serves until SIGINT, SIGTERM or SIGHUP: a terminal that is closed leaves nothing behind either.
 pub async fn run(arguments: &Arguments) -> Result<(), WorldError> {
-    let file = FleetFile::read(&arguments.fleet)?;
-    let settings = read_json(&arguments.settings)?;
+    let (file, settings) = arguments.files.read()?;
     // From the first, so that a signal that comes early ends the children as well.
     let (mut interrupt, mut terminate) = (signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?);
     let mut hang_up = signal(SignalKind::hangup())?;
