@@ -38,6 +38,33 @@ pub struct HostAnswer {
     pub failures: Vec<HostFailure>,
     /// Credentials that stand in the way of retirement, as many as fit.
     pub blocking: Vec<BlockingCredential>,
+    /// What an inspection saw; absent in the answer to a command that applies.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub inspected: Option<Inspection>,
+}
+
+/// What a host saw when it was asked to look and to change nothing. What would stand in the way of a rotation is among
+/// the answer's failures, by the names that a rotation would give it.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Inspection {
+    /// SQL Server instances that can hold the credential.
+    pub instances: u32,
+    /// As many of them as fit.
+    pub seen: Vec<SeenInstance>,
+}
+
+/// One SQL Server instance that can hold the credential.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct SeenInstance {
+    /// The SQL Server instance.
+    pub instance: String,
+    /// Its ProductVersion, such as `16.0.4165.4`.
+    pub product: String,
+    /// The version of the secret that the host's marker names for it, where the marker is to be believed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub holds: Option<String>,
 }
 
 /// One failure on a host.

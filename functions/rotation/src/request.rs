@@ -29,6 +29,10 @@ pub struct Request {
     /// With `rotate`: a key that leaked. It is made Inactive as soon as it is neither target nor current.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub compromised: Option<AccessKeyId>,
+    /// With `plan`: every running host is asked what it holds and what would stand in the way; nothing is changed. It is
+    /// always written, since the state machine's Choice reads it.
+    #[serde(default)]
+    pub inspect_hosts: bool,
     /// The console's own field, which it offers in its example input; it changes nothing.
     #[serde(default, rename = "Comment", skip_serializing_if = "Option::is_none")]
     pub comment: Option<String>,
@@ -54,7 +58,7 @@ pub enum Mode {
 impl Request {
     /// A run in a mode, with nothing else to say.
     pub const fn for_mode(mode: Mode) -> Request {
-        Request { mode, instance_ids: BTreeSet::new(), without: BTreeSet::new(), compromised: None, comment: None }
+        Request { mode, instance_ids: BTreeSet::new(), without: BTreeSet::new(), compromised: None, inspect_hosts: false, comment: None }
     }
 
     /// Reads the execution's input; an unknown mode or field is refused by name.
@@ -92,6 +96,7 @@ impl Request {
         let names_hosts = !self.instance_ids.is_empty();
         refuse(names_hosts && self.mode != Mode::Converge, "instanceIds", "only a converge can be narrowed to hosts")?;
         refuse(names_hosts && !self.without.is_empty(), "without", "either instanceIds or without, not both")?;
+        refuse(self.inspect_hosts && self.mode != Mode::Plan, "inspectHosts", "only a plan inspects hosts")?;
         let can_name_a_leak = matches!(self.mode, Mode::Rotate | Mode::Plan);
         refuse(
             self.compromised.is_some() && !can_name_a_leak,

@@ -33,6 +33,8 @@ pub struct Settings {
     pub fleet: FleetSettings,
     /// What SSM runs on them.
     pub document: DocumentSettings,
+    /// What SSM runs on them to look and change nothing.
+    pub inspect_document: InspectDocumentSettings,
     /// How the hosts' SQL Server is reached.
     pub sql_server: SqlServerSettings,
     /// What counts as a proof.
@@ -116,6 +118,16 @@ pub struct DocumentSettings {
     pub log_group: String,
 }
 
+/// What SSM runs for a plan with `inspectHosts`; its output goes where the other document's goes.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct InspectDocumentSettings {
+    /// The document's name.
+    pub name: String,
+    /// The pinned version, a number.
+    pub version: String,
+}
+
 /// How the hosts' SQL Server is reached.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
@@ -167,6 +179,8 @@ pub struct ScheduleSettings {
     pub delete_after_days: u32,
     /// Days after which a host that has proved the target is asked to prove it again.
     pub reprove_every_days: u32,
+    /// Whether the schedules and the start of `converge` when a host starts are stopped; runs by hand are not.
+    pub paused: bool,
 }
 
 impl ScheduleSettings {
