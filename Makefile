@@ -35,7 +35,7 @@ strangers: tools
 # The functions as they are deployed: target/release/<function> is the `bootstrap` of its Lambda.
 build:
 	cargo build --release --bins \
-	  -p enumerate-instances -p rotate-iam-key -p send-command -p poll-command -p promote-stage -p retire-iam-key
+	  -p enumerate-instances -p plan-rotation -p rotate-iam-key -p send-command -p poll-command -p promote-stage -p retire-iam-key
 
 tools:
 	@tests/strangers/install.sh shellcheck bats

@@ -14,8 +14,8 @@ use std::sync::Arc;
 
 use integration_tests::*;
 use rotation::contracts::{
-    Command, EnumerateInput, Fleet, PollInput, PromoteInput, Promoted, RetireInput, Retired, SendInput, StageInput,
-    Staged, StateInput,
+    Command, EnumerateInput, Fleet, PlanInput, Planned, PollInput, PromoteInput, Promoted, RetireInput, Retired,
+    SendInput, StageInput, Staged, StateInput,
 };
 use sandbox::fleet_file::FleetFile;
 use sandbox::functions_folder::FUNCTIONS;
@@ -49,6 +49,8 @@ fn through_its_type(function: &str, part: &str, value: &Value) -> Result<Value, 
     match (function, part) {
         ("enumerate-instances", "input") => input::<EnumerateInput>(value),
         ("enumerate-instances", "output") => output::<Fleet>(value),
+        ("plan-rotation", "input") => input::<PlanInput>(value),
+        ("plan-rotation", "output") => output::<Planned>(value),
         ("rotate-iam-key", "input") => input::<StageInput>(value),
         ("rotate-iam-key", "output") => output::<Staged>(value),
         ("send-command", "input") => input::<SendInput>(value),
@@ -84,11 +86,13 @@ fn an_unknown_field_is_refused_by_name() {
 }
 
 /// Output of a function, where in it; input of a function, where in that.
-const HANDED_ON: [(&str, &str, &str, &str); 15] = [
+const HANDED_ON: [(&str, &str, &str, &str); 18] = [
     ("enumerate-instances", "/request", "rotate-iam-key", "/request"),
     ("enumerate-instances", "/request", "send-command", "/request"),
     ("enumerate-instances", "/request", "poll-command", "/request"),
     ("enumerate-instances", "/request", "retire-iam-key", "/request"),
+    ("enumerate-instances", "/request", "plan-rotation", "/request"),
+    ("enumerate-instances", "/refusals", "plan-rotation", "/refusals"),
     ("enumerate-instances", "/places/0", "send-command", "/place"),
     ("enumerate-instances", "/places/0", "poll-command", "/place"),
     ("rotate-iam-key", "", "rotate-iam-key", "/previous"),
@@ -99,6 +103,7 @@ const HANDED_ON: [(&str, &str, &str, &str); 15] = [
     ("poll-command", "/progress", "send-command", "/progress"),
     ("poll-command", "/summary", "promote-stage", "/places/0"),
     ("poll-command", "/summary", "retire-iam-key", "/places/0"),
+    ("poll-command", "/summary", "plan-rotation", "/places/0"),
     ("promote-stage", "", "retire-iam-key", "/promoted"),
 ];
 
@@ -143,8 +148,9 @@ async fn rotated() -> (World, Execution) {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_real_run_says_nothing_else_and_the_examples_have_its_fields() {
-    let (world, execution) = rotated().await;
-    let calls = calls(&execution);
+    let (mut world, execution) = rotated().await;
+    let plan = world.run(json!({ "mode": "plan", "inspectHosts": true })).await;
+    let calls: Vec<Call> = [&execution, &plan].into_iter().flat_map(calls).collect();
     for function in FUNCTIONS {
         let mut of_function = calls.iter().filter(|call| call.function == function).peekable();
         assert!(of_function.peek().is_some(), "{function} takes part");

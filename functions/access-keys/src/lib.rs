@@ -63,6 +63,11 @@ fn to_read(secret: &SecretFacts, keys: &[KeyFacts]) -> Vec<VersionId> {
 }
 
 impl Look {
+    /// A look at the secret alone, where the keys cannot be read.
+    pub fn of_secret(secret: SecretFacts) -> Look {
+        Look { secret, readings: BTreeMap::new(), keys: Vec::new(), owner_of_current: None }
+    }
+
     async fn ask_for_owner(&self, iam: &Client, user: &str) -> Result<Option<KeyOwner>, StepError> {
         let current = self.secret.current();
         let key = current.and_then(|version| key_of(&self.secret, &self.readings, version));

@@ -6,10 +6,11 @@ use jiff::SignedDuration;
 use lambda::{AwsResult, Environment};
 use rotation::StepError;
 use rotation::contracts::{EnumerateInput, Fleet, FleetOutcome, Promoted, Report, StageOutcome, Staged};
-use rotation::fleet::{Roster, name_hosts};
+use rotation::fleet::Roster;
 use rotation::plan::{Facts, Plan, plan};
 use rotation::report::Record;
 use rotation::request::{Mode, Request};
+use rotation::secret::Target;
 use rotation::settings::{Place, Settings};
 
 /// How long the agent of a host that has just started is waited for; EC2 says "running" before it has booted.
@@ -41,19 +42,27 @@ impl EnumerateInstances {
             return Err(StepError::SecretRotatesItself { secret: settings.secret.id.clone() });
         }
         let target = secret.target();
-        let fresh_since = request.fresh_since(settings, input.started, input.now);
         let mut roster = Roster::default();
         let mut starting = false;
+        let mut refusals = Vec::new();
         for place in settings.places() {
-            let clients = fleet::open(&self.environment, &place).await?;
-            require_document(&clients, settings, &place).await?;
-            let here =
-                Roster::new(fleet::hosts(&clients, settings).await?, target.as_ref()).seen_by(&request, fresh_since);
-            starting |= self.is_awaited(&input, &request, &clients, &here).await?;
-            roster.merge(here);
+            match self.look_at(&input, &request, &place, target.as_ref()).await {
+                Ok((here, is_awaited)) => {
+                    starting |= is_awaited;
+                    roster.merge(here);
+                }
+                // A plan tells everything that would end a rotation, and not only the first.
+                Err(refusal) if request.mode == Mode::Plan && !refusal.is_passing() => {
+                    refusals.push(refusal.to_string());
+                }
+                Err(refusal) => return Err(refusal),
+            }
         }
-        if !request.is_narrowed() {
-            refuse_unfit(settings, &roster)?;
+        // A fleet of which a part could not be read may be fit for all that is known.
+        match roster.unfit(settings).filter(|_| refusals.is_empty()) {
+            Some(refusal) if request.mode == Mode::Plan => refusals.push(refusal.to_string()),
+            Some(refusal) if !request.is_narrowed() => return Err(refusal),
+            Some(_) | None => {}
         }
         let count = |length: usize| u32::try_from(length).unwrap_or(u32::MAX);
         let lacking = roster.to_command(&request).len();
@@ -68,6 +77,7 @@ impl EnumerateInstances {
             stopped: count(roster.stopped()),
             stopped_lacking: count(roster.stopped_lacking.len()),
             left: count(roster.left.len()),
+            refusals,
             report: None,
             request,
         };
@@ -78,6 +88,23 @@ impl EnumerateInstances {
             fleet.outcome = FleetOutcome::Nothing;
         }
         Ok(fleet)
+    }
+
+    /// One account and region: its hosts, and whether one of them has an agent that is waited for.
+    async fn look_at(
+        &self,
+        input: &EnumerateInput,
+        request: &Request,
+        place: &Place,
+        target: Option<&Target>,
+    ) -> Result<(Roster, bool), StepError> {
+        let settings = &input.settings;
+        let clients = fleet::open(&self.environment, place).await?;
+        require_document(&clients, settings, place).await?;
+        let fresh_since = request.fresh_since(settings, input.started, input.now);
+        let roster = Roster::new(fleet::hosts(&clients, settings).await?, target).seen_by(request, fresh_since);
+        let is_awaited = self.is_awaited(input, request, &clients, &roster).await?;
+        Ok((roster, is_awaited))
     }
 
     /// Whether a host that was named, since it has just started, runs without an agent that answers. The agent comes
@@ -151,6 +178,7 @@ fn tell(input: &EnumerateInput, fleet: &Fleet, roster: &Roster, plan: Option<&Pl
         warnings: plan.map(|plan| plan.warnings.as_slice()).unwrap_or_default(),
         next_rotation: plan.and_then(|plan| plan.next_rotation),
     };
+    lambda::evidence::keep(&record.evidence_lines());
     record.report()
 }
 
@@ -158,25 +186,7 @@ fn tell(input: &EnumerateInput, fleet: &Fleet, roster: &Roster, plan: Option<&Pl
 async fn require_document(clients: &fleet::PlaceClients, settings: &Settings, place: &Place) -> Result<(), StepError> {
     let document = &settings.document;
     let call = clients.ssm.describe_document().name(&document.name).document_version(&document.version).send().await;
-    call.named("ssm", "DescribeDocument").map_err(|failure| fleet::document_refused(settings, place, failure))?;
-    Ok(())
-}
-
-fn refuse_unfit(settings: &Settings, roster: &Roster) -> Result<(), StepError> {
-    let conditions = settings.fleet.tags.iter().map(|tag| format!("{}={}", tag.key, tag.values.join("|")));
-    let conditions = conditions.collect::<Vec<_>>().join(" and ");
-    if roster.running() == 0 && roster.stopped() == 0 {
-        let places =
-            settings.places().iter().map(|place| format!("{} of {}", place.region, place.account)).collect::<Vec<_>>();
-        return Err(StepError::EmptyFleet { conditions, places: places.join(", ") });
-    }
-    if roster.running() == 0 {
-        let stopped = u32::try_from(roster.stopped()).unwrap_or(u32::MAX);
-        return Err(StepError::NoRunningHost { conditions, stopped });
-    }
-    let full = roster.without_tag_room();
-    if !full.is_empty() {
-        return Err(StepError::NoTagRoom { hosts: name_hosts(full) });
-    }
+    call.named("ssm", "DescribeDocument")
+        .map_err(|failure| fleet::document_refused(&document.name, &document.version, place, failure))?;
     Ok(())
 }

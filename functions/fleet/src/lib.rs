@@ -36,15 +36,21 @@ pub struct PlaceClients {
 
 /// Opens a place: its region, and its role where it is another account's.
 pub async fn open(environment: &Environment, place: &Place) -> Result<PlaceClients, StepError> {
-    let mut there = environment.in_region(&place.region);
-    if let Some(role) = &place.role {
-        there = there.with_credentials(assume(environment, &place.account, role).await?);
-    }
+    let there = surroundings(environment, place).await?;
     Ok(PlaceClients {
         ec2: aws_sdk_ec2::Client::new(&there.sdk_config("EC2")),
         ssm: aws_sdk_ssm::Client::new(&there.sdk_config("SSM")),
         ssm_once: aws_sdk_ssm::Client::new(&there.sdk_config_without_retries("SSM")),
     })
+}
+
+/// A place's region, with the credentials of its role where it is another account's.
+pub async fn surroundings(environment: &Environment, place: &Place) -> Result<Environment, StepError> {
+    let there = environment.in_region(&place.region);
+    match &place.role {
+        Some(role) => Ok(there.with_credentials(assume(environment, &place.account, role).await?)),
+        None => Ok(there),
+    }
 }
 
 async fn assume(environment: &Environment, account: &str, role: &str) -> Result<Credentials, StepError> {
@@ -138,15 +144,28 @@ pub async fn nodes(clients: &PlaceClients, instances: &[InstanceId]) -> Result<N
     Ok(nodes)
 }
 
+/// What SSM says of hosts page by page, until one is online: a canary among thousands is found with one call.
+pub async fn nodes_for_a_canary(clients: &PlaceClients, hosts: &[InstanceId]) -> Result<Nodes, StepError> {
+    let mut last = Nodes::default();
+    for page in hosts.chunks(NODES_OF_A_PAGE) {
+        let nodes = nodes(clients, page).await?;
+        if !nodes.online.is_empty() {
+            return Ok(nodes);
+        }
+        last = if nodes.registered.is_empty() { last } else { nodes };
+    }
+    Ok(last)
+}
+
 /// FACTS C: a page of DescribeInstanceInformation holds at most 50.
 pub const NODES_OF_A_PAGE: usize = 50;
 
 /// What a refusal of SSM means where it may be about the document.
-pub fn document_refused(settings: &Settings, place: &Place, failure: AwsFailure) -> StepError {
+pub fn document_refused(name: &str, version: &str, place: &Place, failure: AwsFailure) -> StepError {
     match failure.code() {
         "InvalidDocument" | "InvalidDocumentVersion" => StepError::DocumentNotFound {
-            document: settings.document.name.clone(),
-            version: settings.document.version.clone(),
+            document: name.to_owned(),
+            version: version.to_owned(),
             region: place.region.clone(),
             cause: failure.refusal,
         },

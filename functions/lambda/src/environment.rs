@@ -19,6 +19,9 @@ const ATTEMPT_TIMEOUT: Duration = Duration::from_secs(10);
 /// How long a call may take with its retries.
 const CALL_TIMEOUT: Duration = Duration::from_secs(25);
 
+/// The variable in which the deployment tells the functions' roles: a JSON object of function names and ARNs.
+const ROLES: &str = "FUNCTION_ROLES";
+
 /// A function's surroundings: region, credentials, endpoints, and the HTTP client that all its SDK clients share.
 #[derive(Clone, Debug)]
 pub struct Environment {
@@ -26,6 +29,8 @@ pub struct Environment {
     credentials: SharedCredentialsProvider,
     /// Endpoints by the variable that names them; most functions have none.
     endpoints: BTreeMap<String, String>,
+    /// The functions' roles by the functions' names, where the deployment tells them.
+    roles: BTreeMap<String, String>,
     http_client: SharedHttpClient,
 }
 
@@ -67,10 +72,16 @@ impl Environment {
         );
         Ok(Environment {
             region: variables["AWS_REGION"].clone(),
+            roles: variables.get(ROLES).and_then(|text| serde_json::from_str(text).ok()).unwrap_or_default(),
             credentials: SharedCredentialsProvider::new(credentials),
             endpoints: variables.into_iter().filter(|(name, _)| name.starts_with("AWS_ENDPOINT_URL")).collect(),
             http_client,
         })
+    }
+
+    /// The ARN of a function's role, where the deployment tells it: only `plan-rotation` asks.
+    pub fn function_role(&self, function: &str) -> Option<&str> {
+        self.roles.get(function).map(String::as_str)
     }
 
     /// The region of the function and of the secret.

@@ -7,13 +7,12 @@ use jiff::Timestamp;
 use lambda::AwsResult;
 use rotation::StepError;
 use rotation::fleet::{Host, Roster};
-use rotation::host_answer::{Blocking, HostAnswer, HostError};
+use rotation::host_answer::{HostAnswer, HostError};
 use rotation::ledger::LedgerEntry;
 use rotation::names::InstanceId;
 use rotation::secret::Target;
 use rotation::verdict::{
-    CANCELLED, CREDENTIAL_IN_THE_WAY, HostReport, Invocation, LEDGER_NOT_WRITTEN, NO_ANSWER, UNREACHABLE, Verdict,
-    judge,
+    CANCELLED, HostReport, Invocation, LEDGER_NOT_WRITTEN, NO_ANSWER, UNREACHABLE, Verdict, judge,
 };
 
 /// The answers, judged.
@@ -25,7 +24,7 @@ pub(crate) struct Answers {
     heard: BTreeSet<InstanceId>,
 }
 
-/// Reads every invocation of a command, 50 a page, and judges it.
+/// Reads every invocation of a command and judges it.
 pub(crate) async fn read(
     clients: &fleet::PlaceClients,
     command: &SsmCommand,
@@ -33,6 +32,18 @@ pub(crate) async fn read(
     target: &Target,
 ) -> Result<Answers, StepError> {
     let mut answers = Answers::default();
+    for invocation in invocations(clients, command).await? {
+        answers.take(&invocation, rotation, target);
+    }
+    Ok(answers)
+}
+
+/// Every invocation of a command, read 50 a page.
+pub(crate) async fn invocations(
+    clients: &fleet::PlaceClients,
+    command: &SsmCommand,
+) -> Result<Vec<Invocation>, StepError> {
+    let mut invocations = Vec::new();
     let mut token = None;
     loop {
         let call = clients
@@ -43,12 +54,10 @@ pub(crate) async fn read(
             .max_results(50)
             .set_next_token(token);
         let page = call.send().await.named("ssm", "ListCommandInvocations")?;
-        for invocation in page.command_invocations.unwrap_or_default() {
-            answers.take(&understand(invocation), rotation, target);
-        }
+        invocations.extend(page.command_invocations.unwrap_or_default().into_iter().map(understand));
         token = page.next_token.filter(|token| !token.is_empty());
         if token.is_none() {
-            return Ok(answers);
+            return Ok(invocations);
         }
     }
 }
@@ -119,14 +128,7 @@ impl Answers {
     /// Credentials that hold up the retirement, on hosts that proved.
     fn blocking(&self) -> impl Iterator<Item = HostReport> {
         self.proved.iter().flat_map(|(host, answer)| {
-            answer.blocking.iter().map(|credential| {
-                let why = match credential.why {
-                    Blocking::Shadows => "is more specific than ours, so that SQL Server uses it in our place",
-                    Blocking::Undeclared => "holds an S3 access key, and the settings neither list nor declare it",
-                };
-                let message = format!("the credential {} {why}", credential.credential);
-                HostReport::new(host.clone(), &credential.instance, CREDENTIAL_IN_THE_WAY, &message)
-            })
+            answer.blocking.iter().map(|credential| HostReport::in_the_way(host, credential))
         })
     }
 

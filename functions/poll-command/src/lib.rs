@@ -4,6 +4,7 @@
 //! The command's own status only tells when to look: SSM calls it Success although hosts were never reached (FACTS C).
 
 mod answers;
+mod inspection;
 
 use std::collections::BTreeMap;
 
@@ -46,6 +47,9 @@ impl PollCommand {
         }
         if !is_over {
             cancel(&clients, &command).await?;
+        }
+        if input.request.inspect_hosts {
+            return inspection::sum_up(input, &clients, &command).await;
         }
         let secret = secret::look(&self.secretsmanager, &input.settings.secret.id).await?;
         let target = secret.expected_target(input.command.version.as_ref())?;

@@ -40,12 +40,10 @@ impl RetireIamKey {
         if let Some(warning) = plan.breaks.clone().filter(|warning| must_warn(&input, warning)) {
             return Ok(warn(&input, warning));
         }
-        if input.request.mode != Mode::Plan {
-            for retirement in &plan.retire {
-                self.apply(&input, &secret, retirement).await?;
-            }
-            raise_what_needs_a_person(&input, &plan)?;
+        for retirement in &plan.retire {
+            self.apply(&input, &secret, retirement).await?;
         }
+        raise_what_needs_a_person(&input, &plan)?;
         let target = secret.target();
         let record = Record {
             settings,
@@ -63,6 +61,7 @@ impl RetireIamKey {
             warnings: &plan.warnings,
             next_rotation: plan.next_rotation,
         };
+        lambda::evidence::keep(&record.evidence_lines());
         let report = record.report();
         Ok(Retired { warning: None, can_stage_now: can_stage_now(&input, &plan), keys: plan.retire, report })
     }
@@ -94,12 +93,7 @@ impl RetireIamKey {
         };
         let plan = plan(&facts)?;
         let mut secret = facts.secret.clone();
-        match request.mode {
-            Mode::Plan => plan.settle.iter().for_each(|settling| settling.apply_to(&mut secret)),
-            Mode::Rotate | Mode::Converge | Mode::Abandon | Mode::Rollback => {
-                secret::settle(&self.secretsmanager, &mut secret, &plan.settle).await?
-            }
-        }
+        secret::settle(&self.secretsmanager, &mut secret, &plan.settle).await?;
         Ok((secret, plan))
     }
 
@@ -132,7 +126,7 @@ impl RetireIamKey {
 
 /// Whether people have not been told yet whom this retirement breaks.
 fn must_warn(input: &RetireInput, warning: &str) -> bool {
-    input.request.mode != Mode::Plan && input.warned.as_deref() != Some(warning)
+    input.warned.as_deref() != Some(warning)
 }
 
 /// Nothing is retired before the warning is out.

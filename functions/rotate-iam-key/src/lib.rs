@@ -12,7 +12,6 @@ use rotation::access_key::AccessKey;
 use rotation::contracts::{StageInput, StageOutcome, Staged};
 use rotation::names::{AWSPENDING, AccessKeyId, VersionId};
 use rotation::plan::{Facts, INTENT_WINDOW, Settling, Stage, Turn, plan};
-use rotation::request::Mode;
 use rotation::secret::{Intent, SecretFacts};
 use uuid::Uuid;
 
@@ -58,9 +57,6 @@ impl RotateIamKey {
         };
         let plan = plan(&facts)?;
         require_visible(&input, &facts, &plan.stage)?;
-        if input.request.mode == Mode::Plan {
-            return Ok(tell(&plan.stage));
-        }
         let mut secret = facts.secret.clone();
         secret::settle(&self.secretsmanager, &mut secret, &plan.settle).await?;
         match plan.stage {
@@ -242,29 +238,4 @@ fn pending(version: VersionId, key: AccessKeyId) -> Staged {
 fn wait(now: Timestamp, until: Timestamp, why: &str) -> Staged {
     let seconds = until.duration_since(now).as_secs().clamp(1, 600);
     Staged { wait_seconds: u32::try_from(seconds).unwrap_or(600), ..Staged::new(StageOutcome::Checking, why) }
-}
-
-/// What a rotation would do now, for people.
-fn tell(stage: &Stage) -> Staged {
-    let message = match stage {
-        Stage::NotAsked => "Nothing would be staged.".to_owned(),
-        Stage::Pending { version, key } => {
-            format!("The run would go on with the pending version {version} (key {key}).")
-        }
-        Stage::Check { version, key } => {
-            format!("The run would check the stored key {key} (version {version}) and stage it.")
-        }
-        Stage::Make { token } => {
-            format!("A new access key would be made and staged; this execution would store it as version {token}.")
-        }
-        Stage::Wait { until, .. } => format!("The run would wait until {until} for what an earlier run may have made."),
-        Stage::Announced { .. } | Stage::Turn(_) => "AWSPENDING would be moved back.".to_owned(),
-        Stage::FreeSlot { key, .. } => {
-            format!(
-                "The Inactive key {key} would be deleted, since the leaked key needs its slot; then a key would be made."
-            )
-        }
-        Stage::Refused(refusal) => format!("Nothing would be staged: {refusal}"),
-    };
-    Staged::new(StageOutcome::Planned, &message)
 }

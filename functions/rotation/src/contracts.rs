@@ -79,9 +79,35 @@ contract! {
         stopped_lacking: u32,
         /// Hosts that no longer match and bear our ledger.
         left: u32,
+        /// Mode `plan`: what would end a rotation here, each with its remedy; any other run ends at the first.
+        refusals: Vec<String>,
         /// What people are told where nothing is to do.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         report: Option<Report>,
+    }
+
+    /// Input of `plan-rotation`.
+    PlanInput {
+        /// The rotation's settings.
+        settings: Settings,
+        /// What the run is to do.
+        request: Request,
+        /// The execution's ARN.
+        execution: String,
+        /// When the execution began.
+        started: Timestamp,
+        /// When the state was entered.
+        now: Timestamp,
+        /// What the look at the fleet refused.
+        refusals: Vec<String>,
+        /// What the hosts of each place said, where they were inspected.
+        places: Vec<PlaceSummary>,
+    }
+
+    /// Output of `plan-rotation`.
+    Planned {
+        /// What people are told.
+        report: Report,
     }
 
     /// Input of `rotate-iam-key`.
@@ -247,6 +273,7 @@ contract! {
 }
 
 impl StateInput for EnumerateInput {}
+impl StateInput for PlanInput {}
 impl StateInput for StageInput {}
 impl StateInput for SendInput {}
 impl StateInput for PollInput {}
@@ -296,8 +323,6 @@ pub enum StageOutcome {
     Warning,
     /// Both key slots are taken, or an earlier run is not resolved: the run goes on without a new version.
     HeldUp,
-    /// Mode `plan`: what would be done stands in the message.
-    Planned,
 }
 
 /// What is next in a place.

@@ -33,6 +33,11 @@ macro_rules! step_errors {
             pub fn name(&self) -> &'static str {
                 match self { $(StepError::$name { .. } => stringify!($name),)+ }
             }
+
+            /// Whether it is likely to be over by itself in a moment, so that the state machine tries again.
+            pub fn is_passing(&self) -> bool {
+                matches!(self, StepError::NotVisibleYet { .. } | StepError::ServiceUnavailable { .. })
+            }
         }
     };
 }

@@ -1,14 +1,16 @@
 //! What is so about the hosts, and which of their proofs are believed.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::Timestamp;
 
 use crate::cluster::VirtualNameHash;
+use crate::error::StepError;
 use crate::ledger::LedgerEntry;
-use crate::names::InstanceId;
+use crate::names::{InstanceId, VersionId};
 use crate::request::Request;
 use crate::secret::Target;
+use crate::settings::{Place, Settings};
 
 /// The most tags that an EC2 resource takes; those of AWS itself do not count.
 const TAGS_OF_AN_INSTANCE: usize = 50;
@@ -199,6 +201,22 @@ impl Roster {
         matching.filter(|host| !host.has_tag_room()).collect()
     }
 
+    /// Why no rotation can begin with this fleet, if none can: nothing is staged that nobody could prove or record.
+    pub fn unfit(&self, settings: &Settings) -> Option<StepError> {
+        let conditions = settings.fleet.tags.iter().map(|tag| format!("{}={}", tag.key, tag.values.join("|")));
+        let conditions = conditions.collect::<Vec<_>>().join(" and ");
+        if self.running() == 0 && self.stopped() == 0 {
+            let places = settings.places().iter().map(Place::describe).collect::<Vec<_>>().join(", ");
+            return Some(StepError::EmptyFleet { conditions, places });
+        }
+        if self.running() == 0 {
+            let stopped = u32::try_from(self.stopped()).unwrap_or(u32::MAX);
+            return Some(StepError::NoRunningHost { conditions, stopped });
+        }
+        let full = self.without_tag_room();
+        (!full.is_empty()).then(|| StepError::NoTagRoom { hosts: name_hosts(full) })
+    }
+
     /// Takes another place's hosts in.
     pub fn merge(&mut self, other: Roster) {
         self.proved.extend(other.proved);
@@ -220,6 +238,23 @@ pub fn name_hosts<'a>(hosts: impl IntoIterator<Item = &'a Host>) -> String {
 /// Names hosts that something is done to: as many as a message holds.
 pub fn name_all_hosts<'a>(hosts: impl IntoIterator<Item = &'a Host>) -> String {
     name_up_to(500, hosts)
+}
+
+/// Hosts by the version that each last proved, for people.
+pub fn name_by_version<'a>(hosts: impl IntoIterator<Item = &'a Host>) -> String {
+    let mut by_version: BTreeMap<Option<&VersionId>, Vec<&Host>> = BTreeMap::new();
+    for host in hosts {
+        let version = host.ledger.as_ref().filter(|entry| !entry.failed).map(|entry| &entry.version);
+        by_version.entry(version).or_default().push(host);
+    }
+    let of = |(version, hosts): (&Option<&VersionId>, &Vec<&Host>)| {
+        let named = name_hosts(hosts.iter().copied());
+        match version {
+            Some(version) => format!("Version {version} last proved by {named}."),
+            None => format!("No proof by {named}."),
+        }
+    };
+    by_version.iter().map(of).collect::<Vec<_>>().join(" ")
 }
 
 fn name_up_to<'a>(most: usize, hosts: impl IntoIterator<Item = &'a Host>) -> String {

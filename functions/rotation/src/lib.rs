@@ -9,7 +9,8 @@
 //! 2. [`secret`], [`keys`], [`ledger`], [`fleet`]: what is so.
 //! 3. [`plan`]: what to do with the credential; [`waves`]: whom to command next; [`host_answer`] and [`verdict`]:
 //!    what a host's answer means; [`summary`]: how a place stands; [`promotion`]: whether the proofs suffice.
-//! 4. [`contracts`]: what the states of the machine say to each other; [`report`]: what people are told.
+//! 4. [`contracts`]: what the states of the machine say to each other; [`report`]: what people are told afterwards, and
+//!    [`preview`] beforehand; [`permissions`]: what each function asks of AWS.
 //! 5. [`error`]: everything that can go wrong, by the names that the state machine catches.
 
 pub mod access_key;
@@ -21,7 +22,9 @@ pub mod host_answer;
 pub mod keys;
 pub mod ledger;
 pub mod names;
+pub mod permissions;
 pub mod plan;
+pub mod preview;
 pub mod promotion;
 pub mod report;
 pub mod request;

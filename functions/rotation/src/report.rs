@@ -1,18 +1,23 @@
 //! What people are told: the execution's output, the SNS message and the evidence are views of one record of the run.
 
+use std::collections::BTreeSet;
+
 use jiff::Timestamp;
 use serde_json::json;
 
 use crate::contracts::{Promoted, Report, StageOutcome, Staged};
-use crate::fleet::{Host, Roster, name_hosts};
-use crate::names::{AccessKeyId, InstanceId};
+use crate::fleet::{Host, Roster, name_by_version, name_hosts};
+use crate::names::{AccessKeyId, InstanceId, ledger_tag};
 use crate::plan::Retirement;
 use crate::promotion::name_failures;
 use crate::request::{Mode, Request};
 use crate::secret::Target;
 use crate::settings::Settings;
 use crate::summary::PlaceSummary;
-use crate::verdict::UNREACHABLE;
+use crate::verdict::{CREDENTIAL_IN_THE_WAY, UNREACHABLE};
+
+/// Hosts whose proofs one line of evidence holds: well below the 256 KiB of a CloudWatch log event.
+const HOSTS_OF_A_PART: usize = 500;
 
 /// Everything that a report tells of.
 pub struct Record<'a> {
@@ -54,6 +59,7 @@ impl Record<'_> {
             self.fleet(),
             self.late(),
             self.failures(),
+            self.after_repair(),
             self.keys(),
             self.next(),
             self.warnings.to_vec(),
@@ -68,13 +74,12 @@ impl Record<'_> {
 
     fn subject(&self) -> String {
         let what = match (self.request.mode, self.promoted.promoted) {
-            (Mode::Plan, _) => "plan",
             (Mode::Rollback, true) => "rolled back",
             (_, true) => "rotated",
             (_, false) if self.has_failures() => "hosts need attention",
             (_, false) if !self.warnings.is_empty() => "a warning",
             (Mode::Abandon, false) => "abandoned",
-            (Mode::Rotate | Mode::Converge | Mode::Rollback, false) => "converged",
+            (Mode::Rotate | Mode::Converge | Mode::Plan | Mode::Rollback, false) => "converged",
         };
         format!("credential-rotation {}: {what}", self.settings.rotation).chars().take(99).collect()
     }
@@ -85,8 +90,7 @@ impl Record<'_> {
 
     fn is_worth_telling(&self) -> bool {
         let key_changed = self.retired.iter().any(|retirement| !matches!(retirement, Retirement::NotYet { .. }));
-        self.request.mode == Mode::Plan
-            || self.promoted.promoted
+        self.promoted.promoted
             || key_changed
             || self.staged.outcome == StageOutcome::HeldUp
             || self.has_failures()
@@ -132,18 +136,40 @@ impl Record<'_> {
             )
         });
         let strangers = self.strangers();
-        let named = |hosts: &[Host], what: &str| (!hosts.is_empty()).then(|| format!("{what}: {}.", name_hosts(hosts)));
+        let named = |hosts: &[Host], what: &str, then: &str| {
+            (!hosts.is_empty()).then(|| format!("{what}: {}.{then}", name_hosts(hosts)))
+        };
+        let (again, behind): (Vec<Host>, Vec<Host>) =
+            self.roster.lacking.iter().cloned().partition(|host| self.has_held_the_target(host));
+        // Every proof counts anew since a promotion; to name every host would hide the one that matters.
+        let again = if self.promoted.promoted { Vec::new() } else { again };
+        let in_the_way = format!(
+            " Drop the credential, or list it in credentials or foreignCredentials; until then the old key stays ({CREDENTIAL_IN_THE_WAY})."
+        );
+        let to_let_go = format!(
+            " They keep the old key: when nothing on them needs it any more, take the tag {} off, or tag them into the fleet again.",
+            ledger_tag(&self.settings.rotation)
+        );
         [
             silent,
+            (!behind.is_empty()).then(|| format!("Behind: {}", name_by_version(&behind))),
+            named(&again, "To prove it once more (they have started, got another disk, or failed since)", ""),
             (!strangers.is_empty()).then(|| format!("Not running, or no host of this fleet: {strangers}.")),
-            named(&self.drifted(), "Drifted (somebody had altered or dropped the credential; it is right again)"),
-            named(&self.roster.stopped_lacking, "Stopped, and brought in when they start"),
-            named(&self.roster.left, "No longer in the fleet, with our ledger tag"),
-            named(&self.roster.let_go, "Gone on without, as asked"),
+            named(&self.drifted(), "Drifted (somebody had altered or dropped the credential; it is right again)", ""),
+            named(&self.roster.blocked, "With a credential in the way", &in_the_way),
+            named(&self.roster.stopped_lacking, "Stopped, and brought in when they start", ""),
+            named(&self.roster.left, "No longer in the fleet, with our ledger tag", &to_let_go),
+            named(&self.roster.let_go, "Gone on without, as asked", ""),
         ]
         .into_iter()
         .flatten()
         .collect()
+    }
+
+    /// Whether a host's last proof was of the target's version, though it is not believed any more.
+    fn has_held_the_target(&self, host: &Host) -> bool {
+        let version = self.target.map(|target| &target.version);
+        host.ledger.as_ref().is_some_and(|entry| Some(&entry.version) == version)
     }
 
     /// Hosts that the request names and that are not there.
@@ -164,6 +190,18 @@ impl Record<'_> {
         Some(name_failures(self.places)).filter(|text| !text.is_empty()).into_iter().collect()
     }
 
+    /// The input to start once the hosts that failed are repaired.
+    fn after_repair(&self) -> Vec<String> {
+        let is_repaired = |error: &str| error != UNREACHABLE && error != CREDENTIAL_IN_THE_WAY;
+        let failures = self.places.iter().flat_map(|place| &place.failures);
+        let mut hosts: Vec<&InstanceId> =
+            failures.filter(|report| is_repaired(&report.error)).map(|report| &report.host).collect();
+        hosts.dedup();
+        let input = json!({ "mode": "converge", "instanceIds": hosts });
+        let line = || format!("Once that is repaired start {input}; the daily converge does it, too.");
+        (!hosts.is_empty()).then(line).into_iter().collect()
+    }
+
     /// The hosts that gave no answer, by name.
     fn unreachable(&self) -> Option<String> {
         let reports = self.places.iter().flat_map(|place| &place.failures);
@@ -173,14 +211,13 @@ impl Record<'_> {
     }
 
     fn keys(&self) -> Vec<String> {
-        let would = if self.request.mode == Mode::Plan { "would be" } else { "was" };
         let line = |retirement: &Retirement| match retirement {
             Retirement::Deactivate { key } => format!(
-                "Key {key} {would} made Inactive. To undo: aws iam update-access-key --user-name {} --access-key-id {key} --status Active",
+                "Key {key} was made Inactive. To undo: aws iam update-access-key --user-name {} --access-key-id {key} --status Active",
                 self.settings.user
             ),
-            Retirement::RecordInactive { key } => format!("Key {key} is Inactive; the time {would} recorded."),
-            Retirement::Delete { key, .. } => format!("Key {key} {would} deleted."),
+            Retirement::RecordInactive { key } => format!("Key {key} is Inactive; the time was recorded."),
+            Retirement::Delete { key, .. } => format!("Key {key} was deleted."),
             // Every proof counts anew since the promotion; to name every host would hide the one that matters.
             Retirement::NotYet { key, obstacles, .. } if self.promoted.promoted => format!(
                 "Key {key} stays Active: {}; and until every running host has proved the new version once more{}.",
@@ -196,8 +233,30 @@ impl Record<'_> {
     }
 
     fn next(&self) -> Vec<String> {
-        let due = self.next_rotation.filter(|_| self.request.mode != Mode::Plan);
-        due.map(|due| format!("The next rotation is due on {}.", due.strftime("%Y-%m-%d"))).into_iter().collect()
+        let paused = "The schedules are paused (schedule.paused): nothing starts by itself.";
+        let paused = self.settings.schedule.paused.then(|| paused.to_owned());
+        let due = self.next_rotation.map(|due| format!("The next rotation is due on {}.", due.strftime("%Y-%m-%d")));
+        due.into_iter().chain(paused).collect()
+    }
+
+    /// The evidence as it is logged: the record, then each host's last proof, in as many lines as it takes. A state's
+    /// payload has no room for the proofs of thousands of hosts.
+    pub fn evidence_lines(&self) -> Vec<serde_json::Value> {
+        let believed = self.roster.proved.iter().chain(&self.roster.stopped_proved);
+        let believed: BTreeSet<&InstanceId> = believed.map(|host| &host.id).collect();
+        let hosts: Vec<&Host> = self.roster.all().collect();
+        let parts = hosts.chunks(HOSTS_OF_A_PART);
+        let count = parts.len();
+        let line = |(index, hosts): (usize, &[&Host])| {
+            json!({
+                "rotation": self.settings.rotation,
+                "execution": self.execution,
+                "part": index + 1,
+                "parts": count,
+                "proofs": hosts.iter().map(|host| proof_of(host, &believed)).collect::<Vec<_>>(),
+            })
+        };
+        std::iter::once(self.evidence()).chain(parts.enumerate().map(line)).collect()
     }
 
     /// The record as an auditor keeps it, in one line of JSON.
@@ -220,6 +279,7 @@ impl Record<'_> {
             "request": self.request,
             "version": self.target.map(|target| &target.version),
             "key": self.target_key,
+            "since": self.target.map(|target| target.since),
             "promoted": self.promoted.promoted,
             "hosts": {
                 "running": self.roster.running(),
@@ -232,6 +292,17 @@ impl Record<'_> {
             "keys": self.retired.iter().map(of).collect::<Vec<_>>(),
         })
     }
+}
+
+/// A host's last proof, as its ledger has it, and whether it is believed.
+fn proof_of(host: &Host, believed: &BTreeSet<&InstanceId>) -> serde_json::Value {
+    json!({
+        "host": host.id,
+        "running": host.is_up(),
+        "inFleet": host.matches,
+        "proof": host.ledger.as_ref().map(ToString::to_string),
+        "believed": believed.contains(&host.id),
+    })
 }
 
 fn running_hosts(count: u32) -> String {

@@ -58,7 +58,14 @@ pub enum Mode {
 impl Request {
     /// A run in a mode, with nothing else to say.
     pub const fn for_mode(mode: Mode) -> Request {
-        Request { mode, instance_ids: BTreeSet::new(), without: BTreeSet::new(), compromised: None, inspect_hosts: false, comment: None }
+        Request {
+            mode,
+            instance_ids: BTreeSet::new(),
+            without: BTreeSet::new(),
+            compromised: None,
+            inspect_hosts: false,
+            comment: None,
+        }
     }
 
     /// Reads the execution's input; an unknown mode or field is refused by name.

@@ -389,3 +389,10 @@ pub struct Place {
     /// The region.
     pub region: String,
 }
+
+impl Place {
+    /// Region and account, for people.
+    pub fn describe(&self) -> String {
+        format!("{} of {}", self.region, self.account)
+    }
+}

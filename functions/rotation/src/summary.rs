@@ -1,10 +1,13 @@
 //! How one account and region stands when it is done: counts, and the few failures that are named.
 
+use std::collections::BTreeMap;
+
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::fleet::Roster;
-use crate::names::VersionId;
+use crate::host_answer::HostAnswer;
+use crate::names::{InstanceId, VersionId};
 use crate::settings::Place;
 use crate::verdict::HostReport;
 
@@ -34,9 +37,52 @@ pub struct PlaceSummary {
     pub stopped_lacking: u32,
     /// The first few hosts that failed or gave no answer.
     pub failures: Vec<HostReport>,
+    /// What the hosts said that were asked to look and change nothing.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub inspection: Option<PlaceInspection>,
     /// Why the place could not be commanded at all.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub error: Option<PlaceError>,
+}
+
+/// What the hosts of a place said that were asked to look and change nothing.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct PlaceInspection {
+    /// Hosts that answered.
+    pub answered: u32,
+    /// Of these, those without an instance that could hold the credential, or with a passive one only.
+    pub nothing_to_hold: u32,
+    /// Instances by SQL Server's major version, such as 16.
+    pub products: BTreeMap<String, u32>,
+    /// Instances by the version of the secret that their host's marker names; empty for those that it says nothing of.
+    pub holds: BTreeMap<String, u32>,
+    /// Failures and credentials in the way, those that are named and those that are not.
+    pub findings: u32,
+}
+
+impl PlaceInspection {
+    /// Takes a host's answer in, and says what people must know of that host.
+    pub fn take(&mut self, host: &InstanceId, answer: &HostAnswer) -> Vec<HostReport> {
+        self.answered += 1;
+        let inspected = answer.inspected.as_ref();
+        if inspected.is_some_and(|inspected| inspected.instances == 0) && answer.failed == 0 {
+            self.nothing_to_hold += 1;
+        }
+        let seen = inspected.map(|inspected| inspected.seen.as_slice()).unwrap_or_default();
+        for instance in seen {
+            let major = instance.product.split('.').next().unwrap_or_default().to_owned();
+            *self.products.entry(major).or_default() += 1;
+            *self.holds.entry(instance.holds.clone().unwrap_or_default()).or_default() += 1;
+        }
+        let failures = answer.failures.iter();
+        let failures = failures
+            .map(|failure| HostReport::new(host.clone(), &failure.instance, failure.error.name(), &failure.message));
+        let blocking = answer.blocking.iter().map(|credential| HostReport::in_the_way(host, credential));
+        let reports: Vec<HostReport> = failures.chain(blocking).collect();
+        self.findings += u32::try_from(reports.len()).unwrap_or(u32::MAX);
+        reports
+    }
 }
 
 impl PlaceSummary {
@@ -59,7 +105,19 @@ impl PlaceSummary {
             stopped: count(roster.stopped()),
             stopped_lacking: count(roster.stopped_lacking.len()),
             failures: failures.iter().take(NAMED_FAILURES).cloned().collect(),
+            inspection: None,
             error: None,
+        }
+    }
+
+    /// Sums up an inspection. Of what was found the first few are named.
+    pub fn of_inspection(place: &Place, inspection: PlaceInspection, found: &[HostReport]) -> Self {
+        PlaceSummary {
+            account: place.account.clone(),
+            region: place.region.clone(),
+            failures: found.iter().take(NAMED_FAILURES).cloned().collect(),
+            inspection: Some(inspection),
+            ..PlaceSummary::default()
         }
     }
 

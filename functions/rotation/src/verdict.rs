@@ -3,7 +3,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::host_answer::{HostAnswer, HostError};
+use crate::host_answer::{Blocking, BlockingCredential, HostAnswer, HostError};
 use crate::names::{InstanceId, VersionId};
 
 /// The longest message of one host that is carried along.
@@ -84,6 +84,16 @@ impl HostReport {
         }
     }
 
+    /// A credential that holds up the retirement of the old key.
+    pub fn in_the_way(host: &InstanceId, credential: &BlockingCredential) -> HostReport {
+        let why = match credential.why {
+            Blocking::Shadows => "is more specific than ours, so that SQL Server uses it in our place",
+            Blocking::Undeclared => "holds an S3 access key, and the settings neither list nor declare it",
+        };
+        let message = format!("the credential {} {why}", credential.credential);
+        HostReport::new(host.clone(), &credential.instance, CREDENTIAL_IN_THE_WAY, &message)
+    }
+
     /// Host, cause and remedy in one line.
     pub fn describe(&self) -> String {
         let at = if self.instance.is_empty() { String::new() } else { format!(" at {}", self.instance) };
@@ -95,35 +105,21 @@ impl HostReport {
 
 /// Judges an invocation against the version that is the target now.
 pub fn judge(invocation: &Invocation, rotation: &str, target: &VersionId) -> Verdict {
-    let host = InstanceId(invocation.instance.clone());
-    let failed = |error: &str, message: &str| Verdict::Failed(HostReport::new(host.clone(), "", error, message));
-    if !matches!(invocation.status.as_str(), "Success" | "Failed" | "TimedOut" | "Cancelled") {
-        return Verdict::Running;
-    }
-    let answer = invocation.outputs.iter().find_map(|output| first_json(output));
-    if let Some(answer) = answer {
-        return judge_answer(host, answer, rotation, target);
-    }
-    // Both spellings: the API writes them together, the console apart.
-    let details = invocation.details.replace(' ', "");
-    match details.as_str() {
-        // Unknown, not undone: an agent that died in the middle looks the same.
-        "DeliveryTimedOut" | "Undeliverable" => Verdict::Silent,
-        "ExecutionTimedOut" => failed(HostError::Interrupted.name(), "the command ran into its time-out"),
-        "Success" => {
-            failed(NO_ANSWER, "the command succeeded without an answer: no step of the document ran on this platform")
-        }
-        "Cancelled" | "Terminated" => failed(CANCELLED, "the command was cancelled before the host answered"),
-        _ => failed(NO_ANSWER, &format!("{}: {}", invocation.details, said(&invocation.outputs))),
+    match hear(invocation, rotation) {
+        Heard::Running => Verdict::Running,
+        Heard::Silent => Verdict::Silent,
+        Heard::NoAnswer(report) => Verdict::Failed(report),
+        Heard::Answer(answer) => judge_answer(InstanceId(invocation.instance.clone()), answer, target),
     }
 }
 
-fn judge_answer(host: InstanceId, answer: HostAnswer, rotation: &str, target: &VersionId) -> Verdict {
+fn judge_answer(host: InstanceId, answer: HostAnswer, target: &VersionId) -> Verdict {
     let failed = |instance: &str, error: &str, message: &str| {
         Verdict::Failed(HostReport::new(host.clone(), instance, error, message))
     };
-    if answer.rotation != rotation {
-        return failed("", NO_ANSWER, &format!("the answer is about the rotation {}", answer.rotation));
+    // It counts nothing as proved, as a host does that has nothing to hold.
+    if answer.inspected.is_some() {
+        return failed("", NO_ANSWER, "the answer is that of an inspection, which proves nothing");
     }
     if let Some(first) = answer.failures.first() {
         return failed(&first.instance, first.error.name(), &first.message);
@@ -136,6 +132,46 @@ fn judge_answer(host: InstanceId, answer: HostAnswer, rotation: &str, target: &V
         return failed("", HostError::VersionNotVisibleYet.name(), &format!("the host worked on version {found}"));
     }
     Verdict::Proved(answer)
+}
+
+/// What is heard of a host, whatever it was asked to do.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Heard {
+    /// Its answer, about our rotation.
+    Answer(HostAnswer),
+    /// It ended without an answer that can be believed.
+    NoAnswer(HostReport),
+    /// Its agent has not answered; what the host did is unknown.
+    Silent,
+    /// It is still at work.
+    Running,
+}
+
+/// Hears a host: the only thing that counts is its own answer.
+pub fn hear(invocation: &Invocation, rotation: &str) -> Heard {
+    let host = InstanceId(invocation.instance.clone());
+    let failed = |error: &str, message: &str| Heard::NoAnswer(HostReport::new(host.clone(), "", error, message));
+    if !matches!(invocation.status.as_str(), "Success" | "Failed" | "TimedOut" | "Cancelled") {
+        return Heard::Running;
+    }
+    if let Some(answer) = invocation.outputs.iter().find_map(|output| first_json(output)) {
+        return match answer.rotation == rotation {
+            true => Heard::Answer(answer),
+            false => failed(NO_ANSWER, &format!("the answer is about the rotation {}", answer.rotation)),
+        };
+    }
+    // Both spellings: the API writes them together, the console apart.
+    let details = invocation.details.replace(' ', "");
+    match details.as_str() {
+        // Unknown, not undone: an agent that died in the middle looks the same.
+        "DeliveryTimedOut" | "Undeliverable" => Heard::Silent,
+        "ExecutionTimedOut" => failed(HostError::Interrupted.name(), "the command ran into its time-out"),
+        "Success" => {
+            failed(NO_ANSWER, "the command succeeded without an answer: no step of the document ran on this platform")
+        }
+        "Cancelled" | "Terminated" => failed(CANCELLED, "the command was cancelled before the host answered"),
+        _ => failed(NO_ANSWER, &format!("{}: {}", invocation.details, said(&invocation.outputs))),
+    }
 }
 
 /// What the steps said that ran; the other platform's step is skipped, and says only that.
@@ -181,6 +217,13 @@ mod tests {
         assert_eq!(error_of(judged("Success", "Success", "")), NO_ANSWER, "a skipped step is a success to SSM");
         assert_eq!(error_of(judged("Success", "Success", "rotated")), NO_ANSWER, "a lie is no answer");
         assert_eq!(error_of(judged("Success", "Success", &answer("v1", ""))), "VersionNotVisibleYet");
+    }
+
+    #[test]
+    fn an_inspections_answer_is_no_proof() {
+        let inspected = answer("v2", "").replace(r#""proved":1,"changed":1"#, r#""proved":0,"changed":0"#);
+        let inspected = inspected.replace(r#""blocking":[]"#, r#""blocking":[],"inspected":{"instances":0,"seen":[]}"#);
+        assert_eq!(error_of(judged("Success", "Success", &inspected)), NO_ANSWER);
     }
 
     #[test]

@@ -8,8 +8,15 @@ use std::process::Command;
 use std::sync::OnceLock;
 
 /// The functions: crate names, which are the binaries' names.
-pub const FUNCTIONS: [&str; 6] =
-    ["enumerate-instances", "rotate-iam-key", "send-command", "poll-command", "promote-stage", "retire-iam-key"];
+pub const FUNCTIONS: [&str; 7] = [
+    "enumerate-instances",
+    "plan-rotation",
+    "rotate-iam-key",
+    "send-command",
+    "poll-command",
+    "promote-stage",
+    "retire-iam-key",
+];
 
 /// The token of a function in the definition: `rotate-iam-key` is `RotateIamKeyFunctionArn`.
 pub fn token_of(function: &str) -> String {

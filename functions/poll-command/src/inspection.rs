@@ -1,0 +1,61 @@
+//! Sums up what the hosts of a place said that were asked to look and to change nothing. No ledger is written: an
+//! inspection proves nothing.
+
+use std::collections::BTreeSet;
+
+use aws_sdk_ssm::types::Command as SsmCommand;
+use rotation::StepError;
+use rotation::contracts::{Command, CommandOutcome, PollInput};
+use rotation::names::InstanceId;
+use rotation::summary::{PlaceInspection, PlaceSummary};
+use rotation::verdict::{Heard, HostReport, UNREACHABLE, hear};
+use rotation::waves;
+
+use crate::{answers, look_again, timestamp};
+
+/// Reads every answer of an inspection that is over.
+pub(crate) async fn sum_up(
+    input: PollInput,
+    clients: &fleet::PlaceClients,
+    command: &SsmCommand,
+) -> Result<Command, StepError> {
+    let asked = timestamp(command);
+    let invocations = answers::invocations(clients, command).await?;
+    let expected = usize::try_from(command.target_count).unwrap_or_default();
+    if invocations.len() < expected && input.now < waves::answers_deadline(&input.settings.waves, asked) {
+        // Fewer invocations than targets: the others are not visible yet (FACTS C).
+        return Ok(look_again(input, asked));
+    }
+    let mut inspection = PlaceInspection::default();
+    let (mut reports, mut heard) = (Vec::new(), BTreeSet::new());
+    for invocation in &invocations {
+        let host = InstanceId(invocation.instance.clone());
+        match hear(invocation, &input.settings.rotation) {
+            Heard::Answer(answer) => reports.extend(inspection.take(&host, &answer)),
+            Heard::NoAnswer(report) => reports.push(report),
+            Heard::Silent | Heard::Running => continue,
+        }
+        heard.insert(host);
+    }
+    let hosts = fleet::hosts(clients, &input.settings).await?;
+    let running: Vec<_> = hosts.iter().filter(|host| host.matches && host.is_up()).collect();
+    let silent: Vec<_> = running.iter().filter(|host| !heard.contains(&host.id)).collect();
+    reports.extend(
+        silent.iter().map(|host| {
+            HostReport::new(host.id.clone(), "", UNREACHABLE, "its agent gave no answer to the inspection")
+        }),
+    );
+    let count = |length: usize| u32::try_from(length).unwrap_or(u32::MAX);
+    Ok(Command {
+        outcome: CommandOutcome::Done,
+        progress: input.command.progress.clone(),
+        command_id: None,
+        version: input.command.version.clone(),
+        wait_seconds: 0,
+        summary: Some(PlaceSummary {
+            running: count(running.len()),
+            unreachable: count(silent.len()),
+            ..PlaceSummary::of_inspection(&input.place, inspection, &reports)
+        }),
+    })
+}
