@@ -18,6 +18,9 @@ use crate::settings::{Place, Settings};
 use crate::summary::{PlaceInspection, PlaceSummary};
 use crate::waves::{INSTANCE_IDS_OF_A_COMMAND, Nodes};
 
+#[cfg(test)]
+mod tests;
+
 /// Everything that a plan tells of.
 pub struct Preview<'a> {
     /// The rotation's settings.
@@ -148,11 +151,6 @@ impl Preview<'_> {
         let canaries = nodes.online.len().min(self.settings.waves.canary_hosts as usize);
         let canaries = if needs_canary { &nodes.online[..canaries] } else { &[] };
         let rest = commanded.len() - canaries.len();
-        let first = match (needs_canary, canaries.is_empty()) {
-            (false, _) => String::new(),
-            (true, true) => "SSM sees none of them online, so that nobody could be the canary; ".to_owned(),
-            (true, false) => format!("first the canary {}, then ", named(canaries)),
-        };
         let how = if rest > INSTANCE_IDS_OF_A_COMMAND { "all that match the tags" } else { "by name" };
         let at_a_time = self.settings.waves.concurrency;
         let silent: Vec<InstanceId> = commanded
@@ -162,11 +160,17 @@ impl Preview<'_> {
             .collect();
         let silent =
             if silent.is_empty() { String::new() } else { format!(" Not online in SSM now: {}.", named(&silent)) };
-        let version = &self.settings.document.version;
-        format!(
-            "{place}: {first}{rest} hosts in one command ({how}), {at_a_time} at a time, with {} version {version}.{silent}",
-            self.settings.document.name
-        )
+        let rest = format!("{} in one command ({how}), {at_a_time} at a time", count_hosts(rest));
+        let waves = match (needs_canary, canaries.len()) {
+            (false, _) => rest,
+            (true, 0) => format!("nobody is online in SSM to be the canary; {rest}"),
+            (true, canaries_named) if canaries_named == commanded.len() => {
+                format!("the canary {} alone", named(canaries))
+            }
+            (true, _) => format!("first the canary {}, then {rest}", named(canaries)),
+        };
+        let document = &self.settings.document;
+        format!("{place}: {waves}, with {} version {}.{silent}", document.name, document.version)
     }
 
     fn commanded(&self, roster: &Roster) -> Vec<InstanceId> {
@@ -274,6 +278,10 @@ impl Preview<'_> {
             "missingPermissions": self.simulation.missing,
         })
     }
+}
+
+fn count_hosts(count: usize) -> String {
+    if count == 1 { "1 host".to_owned() } else { format!("{count} hosts") }
 }
 
 /// The fleet by state and by the version that each host last proved.

@@ -396,3 +396,27 @@ impl Place {
         format!("{} of {}", self.region, self.account)
     }
 }
+
+#[cfg(test)]
+impl Settings {
+    /// Settings for tests: the defaults, and one bucket, tag and region.
+    pub(crate) fn example() -> Settings {
+        use serde_json::json;
+        Settings::parse(&json!({
+            "rotation": "r", "secret": {"id": "s", "format": "plain"}, "user": "u",
+            "credentials": ["s3://bucket.s3.eu-west-1.amazonaws.com"], "foreignCredentials": [],
+            "fleet": {"tags": [{"key": "SQL", "values": ["2022"]}], "targets": [{"account": "111122223333", "regions": ["eu-west-1"]}]},
+            "document": {"name": "apply-s3-credential", "version": "1", "logGroup": "/l"},
+            "inspectDocument": {"name": "inspect-s3-credential", "version": "1"},
+            "sqlServer": {"endpoints": ["localhost"], "trustServerCertificate": false, "createMissingCredential": false},
+            "proof": {"kind": "backup", "prefix": ".credential-rotation"},
+            "schedule": {"rotateEveryDays": 85, "maximumAgeDays": 90, "overlapDays": 7, "quietPeriodHours": 24, "deleteAfterDays": 7, "reproveEveryDays": 30, "paused": false},
+            "promoteShare": 0.9, "stoppedHosts": "release",
+            "waves": {"canaryHosts": 1, "concurrency": 50, "attempts": 3, "deliveryTimeoutSeconds": 120,
+                      "executionTimeoutSeconds": 300, "waveTimeoutSeconds": 3600, "pollSeconds": 5},
+            "keyCheck": {"successes": 3, "attempts": 24, "secondsBetween": 5},
+            "topic": "arn:aws:sns:eu-west-1:111122223333:t"
+        }))
+        .unwrap()
+    }
+}

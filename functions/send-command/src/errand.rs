@@ -5,14 +5,13 @@
 
 use std::collections::HashMap;
 
-use aws_sdk_ssm::types::{
-    CloudWatchOutputConfig, Command as SsmCommand, CommandFilter, CommandFilterKey, Target as SsmTarget,
-};
+use aws_sdk_ssm::types::{CloudWatchOutputConfig, Command as SsmCommand, CommandFilter, CommandFilterKey, Target};
 use jiff::{SignedDuration, Timestamp};
 use lambda::{AwsFailure, AwsResult};
 use rotation::StepError;
 use rotation::contracts::SendInput;
-use rotation::secret::{SecretFacts, Target};
+use rotation::names::VersionId;
+use rotation::secret::SecretFacts;
 use rotation::settings::{ProofKind, Settings};
 use rotation::waves::{self, Addressees, Progress};
 
@@ -25,20 +24,20 @@ pub(crate) struct Errand<'a> {
 
 impl<'a> Errand<'a> {
     /// Bring every SQL Server instance to the target, and prove it.
-    pub(crate) fn apply(settings: &'a Settings, secret: &SecretFacts, target: &Target) -> Errand<'a> {
+    pub(crate) fn apply(settings: &'a Settings, secret: &SecretFacts, version: &VersionId) -> Errand<'a> {
         let proof = match settings.proof.kind {
             ProofKind::Backup => "backup",
             ProofKind::None => "none",
         };
-        let mut parameters = parameters(settings, secret, target);
+        let mut parameters = parameters(settings, secret, version);
         parameters.push(("proof", proof.to_owned()));
         Errand { document: &settings.document.name, version: &settings.document.version, parameters }
     }
 
     /// Look, and change nothing.
-    pub(crate) fn inspect(settings: &'a Settings, secret: &SecretFacts, target: &Target) -> Errand<'a> {
+    pub(crate) fn inspect(settings: &'a Settings, secret: &SecretFacts, version: &VersionId) -> Errand<'a> {
         let document = &settings.inspect_document;
-        let parameters = parameters(settings, secret, target);
+        let parameters = parameters(settings, secret, version);
         Errand { document: &document.name, version: &document.version, parameters }
     }
 
@@ -147,20 +146,20 @@ fn second(time: Timestamp) -> String {
     time.strftime("%Y-%m-%dT%H:%M:%SZ").to_string()
 }
 
-fn targets(settings: &Settings) -> Vec<SsmTarget> {
+fn targets(settings: &Settings) -> Vec<Target> {
     let target = |tag: &rotation::settings::TagCondition| {
-        SsmTarget::builder().key(format!("tag:{}", tag.key)).set_values(Some(tag.values.clone())).build()
+        Target::builder().key(format!("tag:{}", tag.key)).set_values(Some(tag.values.clone())).build()
     };
     settings.fleet.tags.iter().map(target).collect()
 }
 
 /// What both documents take. Names and ARNs only: parameters are seen by everyone who may read CloudTrail (FACTS C).
-fn parameters(settings: &Settings, secret: &SecretFacts, target: &Target) -> Vec<(&'static str, String)> {
+fn parameters(settings: &Settings, secret: &SecretFacts, version: &VersionId) -> Vec<(&'static str, String)> {
     let sql_server = &settings.sql_server;
     vec![
         ("rotation", settings.rotation.clone()),
         ("secretArn", secret.arn.clone()),
-        ("versionId", target.version.0.clone()),
+        ("versionId", version.0.clone()),
         ("credentials", settings.credentials.join(" ")),
         ("foreignCredentials", settings.foreign_credentials.join(" ")),
         ("endpoints", sql_server.endpoints.join(" ")),

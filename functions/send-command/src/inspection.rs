@@ -4,7 +4,7 @@ use lambda::Environment;
 use rotation::StepError;
 use rotation::contracts::{Command, CommandOutcome, SendInput};
 use rotation::names::InstanceId;
-use rotation::secret::{SecretFacts, Target};
+use rotation::secret::SecretFacts;
 use rotation::summary::{PlaceInspection, PlaceSummary};
 use rotation::verdict::{HostReport, UNREACHABLE};
 use rotation::waves::{self, INSTANCE_IDS_OF_A_COMMAND, Progress, Wave};
@@ -16,9 +16,10 @@ pub(crate) async fn send(
     environment: &Environment,
     input: &SendInput,
     secret: &SecretFacts,
-    target: &Target,
 ) -> Result<Command, StepError> {
     let settings = &input.settings;
+    // A secret that no run has adopted yet has no target, and hosts all the same.
+    let version = secret.pending().or(secret.current()).cloned().unwrap_or_else(|| "none".into());
     let clients = fleet::open(environment, &input.place).await?;
     let hosts = fleet::hosts(&clients, settings).await?;
     let running: Vec<InstanceId> =
@@ -30,7 +31,7 @@ pub(crate) async fn send(
         outcome: CommandOutcome::Wait,
         progress: progress.clone(),
         command_id: None,
-        version: Some(target.version.clone()),
+        version: Some(version.clone()),
         wait_seconds: settings.waves.poll_seconds,
         summary: None,
     };
@@ -42,7 +43,7 @@ pub(crate) async fn send(
             ..command
         });
     };
-    let errand = Errand::inspect(settings, secret, target);
+    let errand = Errand::inspect(settings, secret, &version);
     let command_id = errand.send_once(&clients, input, &progress, &addressees).await?;
     Ok(Command { command_id: Some(command_id), ..command })
 }

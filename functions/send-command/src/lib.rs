@@ -35,11 +35,11 @@ impl SendCommand {
         if secret.current().is_none() && secret.pending().is_none() {
             return Ok(nothing_to_hold_yet(&input));
         }
+        if input.request.inspect_hosts {
+            return inspection::send(&self.environment, &input, &secret).await;
+        }
         let staged = input.staged.version.as_ref().filter(|_| input.staged.outcome == StageOutcome::Pending);
         let target = secret.expected_target(staged)?;
-        if input.request.inspect_hosts {
-            return inspection::send(&self.environment, &input, &secret, &target).await;
-        }
         let fresh_since = input.request.fresh_since(settings, input.started, input.now);
         let clients = fleet::open(&self.environment, &input.place).await?;
         let roster =
@@ -64,7 +64,7 @@ impl SendCommand {
                 PlaceSummary::new(&input.place, &target.version, &roster, count, &reports),
             ));
         };
-        let errand = Errand::apply(settings, &secret, &target);
+        let errand = Errand::apply(settings, &secret, &target.version);
         let command_id = errand.send_once(&clients, &input, &progress, &addressees).await?;
         Ok(Command {
             outcome: CommandOutcome::Wait,

@@ -9,7 +9,6 @@ use crate::names::{AWSCURRENT, AWSPENDING};
 use crate::request::Mode;
 use crate::secret::{Intent, Standing};
 use crate::settings::StoppedHosts;
-use serde_json::json;
 
 const OLD: &str = "AKIAOLDOLDOLDOLDOLD1";
 const NEW: &str = "AKIANEWNEWNEWNEWNEW2";
@@ -30,21 +29,7 @@ fn at(text: &str) -> Timestamp {
 }
 
 fn settings() -> Settings {
-    Settings::parse(&json!({
-        "rotation": "r", "secret": {"id": "s", "format": "plain"}, "user": "u",
-        "credentials": ["s3://bucket.s3.eu-west-1.amazonaws.com"], "foreignCredentials": [],
-        "fleet": {"tags": [{"key": "SQL", "values": ["2022"]}], "targets": [{"account": "111122223333", "regions": ["eu-west-1"]}]},
-        "document": {"name": "apply-s3-credential", "version": "1", "logGroup": "/l"},
-        "sqlServer": {"endpoints": ["localhost"], "trustServerCertificate": false, "createMissingCredential": false},
-        "proof": {"kind": "backup", "prefix": ".credential-rotation"},
-        "schedule": {"rotateEveryDays": 85, "maximumAgeDays": 90, "overlapDays": 7, "quietPeriodHours": 24, "deleteAfterDays": 7, "reproveEveryDays": 30},
-        "promoteShare": 0.9, "stoppedHosts": "release",
-        "waves": {"canaryHosts": 1, "concurrency": 50, "attempts": 3, "deliveryTimeoutSeconds": 120,
-                  "executionTimeoutSeconds": 300, "waveTimeoutSeconds": 3600, "pollSeconds": 5},
-        "keyCheck": {"successes": 3, "attempts": 24, "secondsBetween": 5},
-        "topic": "arn:aws:sns:eu-west-1:111122223333:t"
-    }))
-    .unwrap()
+    Settings::example()
 }
 
 fn key(id: &str, status: KeyStatus, created: &str, used: Option<&str>) -> KeyFacts {
