@@ -1,0 +1,181 @@
+// The functions: one set serves every rotation, since the settings come with each execution.
+
+import { chmodSync, closeSync, copyFileSync, existsSync, mkdtempSync, openSync, readSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { Duration, RemovalPolicy } from "aws-cdk-lib";
+import { Effect, PolicyDocument, PolicyStatement, Role, ServicePrincipal } from "aws-cdk-lib/aws-iam";
+import { Architecture, Code, Function as LambdaFunction, LoggingFormat, Runtime } from "aws-cdk-lib/aws-lambda";
+import { type ILogGroup, LogGroup } from "aws-cdk-lib/aws-logs";
+import { Construct } from "constructs";
+import { FUNCTION_NAMES, type FunctionName, functionName, functionRoleArn } from "./names";
+import { policyOf, type RotationResources } from "./permissions";
+import type { Deployment } from "./rotations";
+import { acknowledgeWildcards } from "./wildcards";
+
+/** Longer than two calls with all their retries, and shorter than the 90 seconds that the state machine waits. */
+const TIMEOUT_SECONDS = 60;
+/** Enough for TLS to take a few hundred milliseconds of CPU in a cold start, and not seconds. */
+const MEMORY_MEGABYTES = 256;
+
+/** The functions that have the last word of a run: their log is the evidence. */
+const WRITES_EVIDENCE: ReadonlySet<FunctionName> = new Set(["enumerate-instances", "retire-iam-key"]);
+
+/** The log groups of the functions that have one of their own. */
+export const FUNCTION_LOG_GROUPS = FUNCTION_NAMES.filter((name) => !WRITES_EVIDENCE.has(name)).map(logGroupOf);
+
+export class Functions extends Construct {
+  /** The functions by name. */
+  readonly byName: Readonly<Record<FunctionName, LambdaFunction>>;
+
+  constructor(
+    scope: Construct,
+    id: string,
+    private readonly deployment: Deployment,
+    resources: readonly RotationResources[],
+    private readonly evidence: ILogGroup,
+    binariesFolder: string,
+  ) {
+    super(scope, id);
+    const architecture = architectureOf(binariesFolder);
+    const made = FUNCTION_NAMES.map((name) => [name, this.make(name, resources, binariesFolder, architecture)]);
+    this.byName = Object.fromEntries(made) as Record<FunctionName, LambdaFunction>;
+  }
+
+  private make(
+    name: FunctionName,
+    resources: readonly RotationResources[],
+    binariesFolder: string,
+    architecture: Architecture,
+  ): LambdaFunction {
+    const { reservedConcurrency } = this.deployment;
+    const log = WRITES_EVIDENCE.has(name) ? this.evidence : this.makeLog(name);
+    const code = folderWithBootstrap(binaryOf(binariesFolder, name));
+    const made = new LambdaFunction(this, name, {
+      functionName: functionName(name),
+      description: `Credential rotation: the state ${stateOf(name)}`,
+      runtime: Runtime.PROVIDED_AL2023,
+      architecture,
+      handler: "bootstrap",
+      code: Code.fromAsset(code),
+      memorySize: MEMORY_MEGABYTES,
+      timeout: Duration.seconds(TIMEOUT_SECONDS),
+      role: this.roleOf(name, resources, log),
+      logGroup: log,
+      loggingFormat: LoggingFormat.JSON,
+      // One run stages a key at a time; more at once would only find out that another one does.
+      ...(name === "rotate-iam-key" && reservedConcurrency !== undefined
+        ? { reservedConcurrentExecutions: reservedConcurrency }
+        : {}),
+      // It tells which permissions the functions lack.
+      ...(name === "plan-rotation" ? { environment: { FUNCTION_ROLES: this.functionRoles() } } : {}),
+    });
+    // CDK has taken a copy.
+    rmSync(code, { recursive: true });
+    return made;
+  }
+
+  private makeLog(name: FunctionName): LogGroup {
+    return new LogGroup(this, `${name}-log`, {
+      logGroupName: logGroupOf(name),
+      retention: this.deployment.logRetentionDays,
+      removalPolicy: RemovalPolicy.DESTROY,
+    });
+  }
+
+  private roleOf(name: FunctionName, resources: readonly RotationResources[], log: ILogGroup): Role {
+    const work = policyOf(name, this.deployment, resources);
+    const role = new Role(this, `${name}-role`, {
+      roleName: functionName(name),
+      description: `What the state ${stateOf(name)} of credential-rotation may do; cdk/lib/permissions.ts is the table`,
+      assumedBy: new ServicePrincipal("lambda.amazonaws.com"),
+      inlinePolicies: {
+        work: new PolicyDocument({ statements: work }),
+        log: new PolicyDocument({
+          statements: [
+            new PolicyStatement({
+              effect: Effect.ALLOW,
+              actions: ["logs:CreateLogStream", "logs:PutLogEvents"],
+              // The group's ARN ends in `:*`, since Lambda names the streams.
+              resources: [log.logGroupArn],
+            }),
+          ],
+        }),
+      },
+    });
+    acknowledgeWildcards(role, work);
+    return role;
+  }
+
+  private functionRoles(): string {
+    const { home } = this.deployment;
+    return JSON.stringify(Object.fromEntries(FUNCTION_NAMES.map((name) => [name, functionRoleArn(home, name)])));
+  }
+}
+
+function logGroupOf(name: FunctionName): string {
+  return `/aws/lambda/${functionName(name)}`;
+}
+
+/** The folder of the binaries that `make build` leaves. */
+export function defaultBinariesFolder(): string {
+  const target = process.env.CARGO_TARGET_DIR ?? join(__dirname, "..", "..", "target");
+  return join(target, "release");
+}
+
+/** A folder with one file, the binary as Lambda wants it called; CDK zips it. */
+function folderWithBootstrap(binary: string): string {
+  const folder = mkdtempSync(join(tmpdir(), "credential-rotation-"));
+  const bootstrap = join(folder, "bootstrap");
+  copyFileSync(binary, bootstrap);
+  chmodSync(bootstrap, 0o755);
+  return folder;
+}
+
+function binaryOf(binariesFolder: string, name: FunctionName): string {
+  const binary = join(binariesFolder, name);
+  if (!existsSync(binary)) {
+    throw new Error(`${binary} is missing: run \`make build\` first (or set CARGO_TARGET_DIR to where it was built)`);
+  }
+  return binary;
+}
+
+/** The architecture that the binaries were built for, as their ELF headers say; all must agree. */
+export function architectureOf(binariesFolder: string): Architecture {
+  const found = new Set(FUNCTION_NAMES.map((name) => architectureOfBinary(binaryOf(binariesFolder, name))));
+  const [architecture, ...others] = found;
+  if (architecture === undefined || others.length > 0) {
+    throw new Error(`The binaries in ${binariesFolder} are of several architectures: run \`make build\` again`);
+  }
+  return architecture;
+}
+
+function architectureOfBinary(path: string): Architecture {
+  const header = Buffer.alloc(20);
+  const file = openSync(path, "r");
+  readSync(file, header, 0, header.length, 0);
+  closeSync(file);
+  const isElf = header.subarray(0, 4).toString("latin1") === "\x7fELF";
+  switch (isElf ? header.readUInt16LE(18) : 0) {
+    case 0x3e:
+      return Architecture.X86_64;
+    case 0xb7:
+      return Architecture.ARM_64;
+    default:
+      throw new Error(`${path} is no Linux binary for x86-64 or arm64: build it on such a Linux with \`make build\``);
+  }
+}
+
+/** The state that a function is. */
+function stateOf(name: FunctionName): string {
+  const states: Readonly<Record<FunctionName, string>> = {
+    "enumerate-instances": "EnumerateInstances",
+    "plan-rotation": "PlanRotation",
+    "rotate-iam-key": "StageCredential",
+    "send-command": "SendCommand",
+    "poll-command": "PollCommand",
+    "promote-stage": "PromoteStage",
+    "retire-iam-key": "RetireCredential",
+  };
+  return states[name];
+}

@@ -1,0 +1,274 @@
+// Who may do what: one table, function by function, of AWS actions and what they act on. Nothing else grants a
+// function anything but its own log.
+//
+// Each line is a call that the function makes; the tests of the local AWS compare the table with the calls of recorded
+// runs in both directions. An action stands with the narrowest resource that AWS lets a policy name.
+
+import { Effect, PolicyStatement } from "aws-cdk-lib/aws-iam";
+import type { FunctionName, Place } from "./names";
+import {
+  arn,
+  defaultBusArn,
+  EVENT_SOURCE,
+  FUNCTION_NAMES,
+  functionRoleArn,
+  ledgerTag,
+  roleOfArn,
+  rotationName,
+} from "./names";
+import { type Deployment, placesOf, type Rotation } from "./rotations";
+
+/** A rotation, and the resources of it that functions act on. */
+export interface RotationResources {
+  readonly rotation: Rotation;
+  readonly secretArn: string;
+  /** The key of the secret; none where Secrets Manager's own is used, which asks for no permission. */
+  readonly secretKeyArn: string | undefined;
+  readonly userArn: string;
+}
+
+/** What an action acts on, in the functions' own account. */
+type HomeTarget = "secret" | "secretKey" | "user" | "placeRoles" | "executions" | "functionRoles" | "eventBus";
+/** What an action acts on, in any account that has hosts. */
+type PlaceTarget = "hosts" | "documents" | "commandedInstances" | "ledger";
+
+interface Permission {
+  readonly on: HomeTarget | PlaceTarget;
+  readonly actions: readonly string[];
+}
+
+/** The table. */
+export const PERMISSIONS: Readonly<Record<FunctionName, readonly Permission[]>> = {
+  "enumerate-instances": [
+    { on: "secret", actions: ["secretsmanager:DescribeSecret", "secretsmanager:GetSecretValue"] },
+    { on: "secretKey", actions: ["kms:Decrypt"] },
+    { on: "user", actions: ["iam:ListAccessKeys", "iam:GetAccessKeyLastUsed"] },
+    { on: "placeRoles", actions: ["sts:AssumeRole"] },
+    { on: "hosts", actions: ["ec2:DescribeInstances", "ssm:DescribeInstanceInformation"] },
+    { on: "documents", actions: ["ssm:DescribeDocument"] },
+  ],
+  "plan-rotation": [
+    { on: "secret", actions: ["secretsmanager:DescribeSecret", "secretsmanager:GetSecretValue"] },
+    { on: "secretKey", actions: ["kms:Decrypt"] },
+    { on: "user", actions: ["iam:GetUser", "iam:ListAccessKeys", "iam:GetAccessKeyLastUsed"] },
+    { on: "functionRoles", actions: ["iam:SimulatePrincipalPolicy"] },
+    { on: "placeRoles", actions: ["sts:AssumeRole"] },
+    { on: "hosts", actions: ["ec2:DescribeInstances", "ssm:DescribeInstanceInformation"] },
+  ],
+  "rotate-iam-key": [
+    {
+      on: "secret",
+      actions: [
+        "secretsmanager:DescribeSecret",
+        "secretsmanager:GetSecretValue",
+        "secretsmanager:PutSecretValue",
+        "secretsmanager:UpdateSecretVersionStage",
+        "secretsmanager:TagResource",
+        "secretsmanager:UntagResource",
+      ],
+    },
+    { on: "secretKey", actions: ["kms:Decrypt", "kms:GenerateDataKey"] },
+    {
+      on: "user",
+      actions: ["iam:ListAccessKeys", "iam:GetAccessKeyLastUsed", "iam:CreateAccessKey", "iam:DeleteAccessKey"],
+    },
+    { on: "executions", actions: ["states:DescribeExecution"] },
+    { on: "eventBus", actions: ["events:PutEvents"] },
+  ],
+  "send-command": [
+    { on: "secret", actions: ["secretsmanager:DescribeSecret"] },
+    { on: "placeRoles", actions: ["sts:AssumeRole"] },
+    { on: "hosts", actions: ["ec2:DescribeInstances", "ssm:DescribeInstanceInformation", "ssm:ListCommands"] },
+    { on: "documents", actions: ["ssm:SendCommand"] },
+    { on: "commandedInstances", actions: ["ssm:SendCommand"] },
+  ],
+  "poll-command": [
+    { on: "secret", actions: ["secretsmanager:DescribeSecret"] },
+    { on: "placeRoles", actions: ["sts:AssumeRole"] },
+    {
+      on: "hosts",
+      actions: [
+        "ec2:DescribeInstances",
+        "ssm:DescribeInstanceInformation",
+        "ssm:ListCommands",
+        "ssm:ListCommandInvocations",
+        "ssm:CancelCommand",
+      ],
+    },
+    { on: "ledger", actions: ["ec2:CreateTags"] },
+    { on: "eventBus", actions: ["events:PutEvents"] },
+  ],
+  "promote-stage": [
+    {
+      on: "secret",
+      actions: [
+        "secretsmanager:DescribeSecret",
+        "secretsmanager:UpdateSecretVersionStage",
+        "secretsmanager:TagResource",
+      ],
+    },
+    { on: "eventBus", actions: ["events:PutEvents"] },
+  ],
+  "retire-iam-key": [
+    {
+      on: "secret",
+      actions: [
+        "secretsmanager:DescribeSecret",
+        "secretsmanager:GetSecretValue",
+        "secretsmanager:UpdateSecretVersionStage",
+        "secretsmanager:TagResource",
+        "secretsmanager:UntagResource",
+      ],
+    },
+    { on: "secretKey", actions: ["kms:Decrypt"] },
+    {
+      on: "user",
+      actions: ["iam:ListAccessKeys", "iam:GetAccessKeyLastUsed", "iam:UpdateAccessKey", "iam:DeleteAccessKey"],
+    },
+    { on: "placeRoles", actions: ["sts:AssumeRole"] },
+    { on: "hosts", actions: ["ec2:DescribeInstances"] },
+    { on: "eventBus", actions: ["events:PutEvents"] },
+  ],
+};
+
+/** Which functions may do an action. */
+export function functionsWith(action: string): FunctionName[] {
+  return FUNCTION_NAMES.filter((name) => PERMISSIONS[name].some(({ actions }) => actions.includes(action)));
+}
+
+/** Which functions work in other accounts, through a role there. */
+export function functionsThatAssumeRoles(): FunctionName[] {
+  return functionsWith("sts:AssumeRole");
+}
+
+/** The policy of a function: its lines of the table, on the resources of every rotation. */
+export function policyOf(
+  name: FunctionName,
+  deployment: Deployment,
+  resources: readonly RotationResources[],
+): PolicyStatement[] {
+  const rotations = deployment.rotations;
+  return PERMISSIONS[name].flatMap(({ on, actions }) =>
+    isPlaceTarget(on)
+      ? inPlaces(on, actions, rotations, deployment.home.account)
+      : atHome(on, actions, deployment, resources),
+  );
+}
+
+/** What a role of an account with hosts may do: what the functions may do there, together, and be told what it may. */
+export function policyOfPlaces(roleArn: string, rotations: readonly Rotation[]): PolicyStatement[] {
+  const { account } = roleOfArn(roleArn);
+  const targets: readonly PlaceTarget[] = ["hosts", "documents", "commandedInstances", "ledger"];
+  const work = targets.flatMap((target) => {
+    const lines = FUNCTION_NAMES.flatMap((name) => PERMISSIONS[name].filter(({ on }) => on === target));
+    const actions = [...new Set(lines.flatMap((line) => line.actions))].sort();
+    return inPlaces(target, actions, rotations, account);
+  });
+  // A plan asks about this role as this role: a policy is simulated in the account where it stands.
+  return [...work, ...allow(["iam:SimulatePrincipalPolicy"], [roleArn])];
+}
+
+function isPlaceTarget(on: HomeTarget | PlaceTarget): on is PlaceTarget {
+  return on === "hosts" || on === "documents" || on === "commandedInstances" || on === "ledger";
+}
+
+function atHome(
+  on: HomeTarget,
+  actions: readonly string[],
+  { home, rotations }: Deployment,
+  resources: readonly RotationResources[],
+): PolicyStatement[] {
+  switch (on) {
+    case "secret":
+      return allow(
+        actions,
+        resources.map(({ secretArn }) => secretArn),
+      );
+    case "secretKey":
+      return allow(
+        actions,
+        resources.flatMap(({ secretKeyArn }) => secretKeyArn ?? []),
+        { StringEquals: { "kms:ViaService": `secretsmanager.${home.region}.amazonaws.com` } },
+      );
+    case "user":
+      return allow(
+        actions,
+        resources.map(({ userArn }) => userArn),
+      );
+    case "placeRoles":
+      return allow(actions, [
+        ...new Set(rotations.flatMap(({ settings }) => settings.fleet.targets.flatMap(({ role }) => role ?? []))),
+      ]);
+    case "executions":
+      // An execution's name is made when it is started.
+      return allow(
+        actions,
+        rotations.map(({ settings }) => arn("states", home, `execution:${rotationName(settings.rotation)}:*`)),
+      );
+    case "functionRoles":
+      return allow(
+        actions,
+        FUNCTION_NAMES.map((name) => functionRoleArn(home, name)),
+      );
+    case "eventBus":
+      return allow(actions, [defaultBusArn(home)], { StringEquals: { "events:source": EVENT_SOURCE } });
+  }
+}
+
+function inPlaces(
+  on: PlaceTarget,
+  actions: readonly string[],
+  rotations: readonly Rotation[],
+  account: string,
+): PolicyStatement[] {
+  const here = (rotation: Rotation) => placesOf(rotation).filter((place) => place.account === account);
+  if (rotations.flatMap(here).length === 0) return [];
+  switch (on) {
+    case "hosts":
+      return allow(actions, ["*"]);
+    case "documents":
+      return allow(actions, [
+        ...new Set(rotations.flatMap((rotation) => here(rotation).flatMap((place) => documentArns(rotation, place)))),
+      ]);
+    case "commandedInstances":
+      return rotations.flatMap((rotation) =>
+        // The conditions of a fleet must all hold, by the key that SSM's guide gives for SendCommand.
+        allow(actions, here(rotation).map(instancesOf), { StringEquals: tagsOf(rotation) }),
+      );
+    case "ledger":
+      return rotations.flatMap((rotation) =>
+        allow(actions, here(rotation).map(instancesOf), {
+          "ForAllValues:StringEquals": { "aws:TagKeys": [ledgerTag(rotation.settings.rotation)] },
+          // ForAllValues holds for no key at all, too.
+          Null: { "aws:TagKeys": "false" },
+        }),
+      );
+  }
+}
+
+/** A document that another account shares is named by its ARN; one of Amazon's own has no account in it. */
+function documentArns({ settings }: Rotation, { account, region }: Place): string[] {
+  const names = [settings.document.name, settings.inspectDocument.name];
+  const owner = (name: string) => (/^(AWS|Amazon)/.test(name) ? "" : account);
+  return names.map((name) =>
+    name.startsWith("arn:") ? name : arn("ssm", { account: owner(name), region }, `document/${name}`),
+  );
+}
+
+/** Instances have no names of their own; a condition on tags says which. */
+function instancesOf(place: Place): string {
+  return arn("ec2", place, "instance/*");
+}
+
+function tagsOf({ settings }: Rotation): Record<string, readonly string[]> {
+  return Object.fromEntries(settings.fleet.tags.map(({ key, values }) => [`ssm:resourceTag/${key}`, values]));
+}
+
+function allow(
+  actions: readonly string[],
+  resources: readonly string[],
+  conditions: Record<string, unknown> = {},
+): PolicyStatement[] {
+  if (resources.length === 0) return [];
+  return [new PolicyStatement({ effect: Effect.ALLOW, actions: [...actions], resources: [...resources], conditions })];
+}

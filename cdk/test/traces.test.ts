@@ -1,0 +1,79 @@
+// The command after `cdk destroy`: what it removes, and that it touches nothing else.
+
+import { describe, expect, it } from "vitest";
+import { completeDeployment } from "../lib/rotations";
+import type { Json } from "../lib/settings";
+import { Traces } from "../lib/traces";
+import { example } from "./deployed";
+
+const HOME = { account: "111122223333", region: "eu-west-1" };
+const IDS = Array.from({ length: 51 }, (_, index) => `i-${index}`);
+
+/** What AWS answers in these tests, by the first two words. */
+const ANSWERS: { [command: string]: Json } = {
+  "ec2 describe-instances": { Reservations: [{ Instances: IDS.map((InstanceId) => ({ InstanceId })) }] },
+  "secretsmanager describe-secret": {
+    ARN: "arn:aws:secretsmanager:eu-west-1:111122223333:secret:sql-backups/s3-access-key-AbCdEf",
+    Tags: [
+      { Key: "owner" },
+      { Key: "credential-rotation:standing" },
+      { Key: "credential-rotation:inactive:AKIAEXAMPLE" },
+    ],
+    VersionIdsToStages: { "version-1": ["AWSCURRENT", "AKIAIOSFODNN7EXAMPLE"] },
+  },
+  "iam list-access-keys": { AccessKeyMetadata: [{ AccessKeyId: "AKIAIOSFODNN7EXAMPLE", Status: "Active" }] },
+};
+
+/** Removes the example's traces with an account's credentials: the changes, and what was said. */
+function removed(account: string): { changes: string[][]; said: string[] } {
+  const [rotation] = completeDeployment(example()).rotations;
+  if (rotation === undefined) throw new Error("no rotation");
+  const changes: string[][] = [];
+  const said: string[] = [];
+  const ask = (service: string, operation: string): Json =>
+    service === "sts" ? { Account: account } : (ANSWERS[`${service} ${operation}`] ?? null);
+  const traces = new Traces(
+    HOME,
+    (service = "", operation = "") => ask(service, operation),
+    (...words) => changes.push(words),
+    (line) => said.push(line),
+  );
+  traces.removeOf(rotation);
+  return { changes, said };
+}
+
+describe("removing the traces", () => {
+  it("takes the ledger's tag and the files from every host that bears it, fifty at a time", () => {
+    const { changes } = removed("111122223333");
+    const tags = changes.filter(([service, operation]) => service === "ec2" && operation === "delete-tags");
+    expect(tags.map((words) => words.filter((word) => word.startsWith("i-")).length)).toEqual([50, 1]);
+    for (const words of tags) expect(words.at(-1)).toBe("Key=credential-rotation:sql-backups");
+    const files = changes.filter(([service]) => service === "ssm").map((words) => words.at(-1));
+    expect(files).toHaveLength(4);
+    expect(files[0]).toBe('{"commands":["rm -f /var/lib/credential-rotation/sql-backups.*"]}');
+  });
+
+  it("takes our tags from the secret and no others, and neither labels nor keys", () => {
+    const { changes } = removed("111122223333");
+    const ofSecret = changes.filter(([service]) => service === "secretsmanager");
+    expect(ofSecret).toHaveLength(1);
+    expect(ofSecret[0]?.slice(-2)).toEqual([
+      "credential-rotation:standing",
+      "credential-rotation:inactive:AKIAEXAMPLE",
+    ]);
+    expect(changes.map(([service]) => service)).not.toContain("iam");
+  });
+
+  it("lists the secret's versions and the user's keys, which stay", () => {
+    const { said } = removed("111122223333");
+    expect(said.filter((line) => line.startsWith("kept:"))).toEqual([
+      "kept: secret arn:aws:secretsmanager:eu-west-1:111122223333:secret:sql-backups/s3-access-key-AbCdEf",
+      'kept:   version-1 ["AWSCURRENT","AKIAIOSFODNN7EXAMPLE"]',
+      "kept: key AKIAIOSFODNN7EXAMPLE of sql-backups, Active",
+    ]);
+  });
+
+  it("does nothing in an account that has neither hosts nor the secret", () => {
+    expect(removed("444455556666").changes).toEqual([]);
+  });
+});
