@@ -2,11 +2,11 @@
 
 .PHONY: try test lint unit shell strangers build tools
 
-# Rotates a fleet of 12 hosts on the local AWS, then lets its days pass.
+# Rotates the key of a fleet of 12 hosts on the local AWS, then tells what hosts and keys meet in the weeks that follow.
 try:
 	cargo build --quiet --workspace --bins
 	cargo run --quiet --bin sandbox -- rotate \
-	  --fleet tests/sandbox/examples/fleet.json --settings tests/sandbox/examples/settings.json \
+	  --fleet tests/sandbox/examples/life-of-a-fleet.json --settings tests/sandbox/examples/settings.json \
 	  --report "$${CARGO_TARGET_DIR:-target}/report.html"
 
 # Everything: style, lints, all tests of ours, and what tools of other people say.

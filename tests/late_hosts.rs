@@ -103,15 +103,27 @@ async fn many_starts_at_once_are_one_run() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn of_a_large_fleet_only_those_that_lack_a_proof_are_touched() {
-    let stopped = (61..=63).map(|number| with(host(number), json!({ "stopped": true })));
-    let mut world = long_rotated((1..=60).map(host).chain(stopped)).await;
-    (61..=63).for_each(|number| world.cloud.start_instance(&id(number)));
-    let before = world.cloud.commands().len();
-    ended_well(&mut world, json!({ "mode": "converge" })).await;
+async fn of_ten_thousand_hosts_only_the_three_that_lack_a_proof_are_touched() {
+    const HOSTS: u32 = 10_000;
+    const SINCE: &str = "2026-11-24T06:00:00Z";
+    let first = world(fleet([host(1)]), settings()).await;
+    let version = version_of(&first, "AWSCURRENT").unwrap();
+    conclude(&first).await;
+    // The others have proved an hour later: commanded for real they would take an hour of the test's time.
+    let tags = json!({ "tags": { "credential-rotation:sql-backups": format!("{version} 2026-11-24T07:00:00Z") } });
+    let proved = (4..=HOSTS).map(|number| with(host(number), tags.clone()));
+    let mut world = world(fleet((1..=3).map(host).chain(proved)), settings()).await;
+    assert_eq!(version_of(&world, "AWSCURRENT"), Some(version.clone()), "a world of the same beginning");
+    world.cloud.move_label(SECRET, OLD_KEY, None, Some(&version)).unwrap();
+    let standing = format!("current={version} pending=none since={SINCE}");
+    world.cloud.tag_secret(SECRET, "credential-rotation:standing", &standing).unwrap();
+    world.clock.sleep(std::time::Duration::from_secs(2 * 3600)).await;
+    let execution = ended_well(&mut world, json!({ "mode": "converge" })).await;
     let commands = world.cloud.commands();
-    let touched: Vec<&String> = commands[before..].iter().flat_map(|command| command.invocations.keys()).collect();
-    assert_eq!(touched, [&id(61), &id(62), &id(63)]);
+    let touched: Vec<&String> = commands.iter().flat_map(|command| command.invocations.keys()).collect();
+    assert_eq!(touched, [&id(1), &id(2), &id(3)], "the canary, then the other two");
+    let said = execution.output.unwrap()["message"].as_str().unwrap().to_owned();
+    assert!(said.contains("10000 of 10000 running hosts hold a believed proof"), "{said}");
     conclude(&world).await;
 }
 

@@ -166,34 +166,55 @@ fn every_task_outlasts_its_function_retries_alike_and_catches_everything() {
     assert!(definition()["TimeoutSeconds"].as_u64().unwrap() > 3600, "the machine has a time limit");
 }
 
-#[test]
-fn the_documents_parameters_are_those_that_are_sent_and_those_that_the_script_reads() {
-    let folder = repository().join("statemachine/documents/apply-s3-credential");
-    let built = document::build(&folder).unwrap();
-    let declared: BTreeSet<String> = built["parameters"].as_object().unwrap().keys().cloned().collect();
-    let sender = read("functions/send-command/src/lib.rs");
-    let script = read("statemachine/documents/apply-s3-credential/linux.sh");
-    let windows = read("statemachine/documents/apply-s3-credential/windows.ps1");
-    for name in &declared {
-        assert!(sender.contains(&format!("(\"{name}\",")), "send-command does not send {name}");
-        let is_read = script.contains(&format!("SSM_{name}-'{{{{ {name} }}}}'")) || name == "executionTimeout";
-        assert!(is_read, "linux.sh does not read {name}");
-        // Windows finds its instances by itself.
-        let is_read = windows.contains(&format!("$env:SSM_{name} '{{{{ {name} }}}}'"));
-        assert_eq!(is_read, !["endpoints", "executionTimeout"].contains(&name.as_str()), "windows.ps1: {name}");
-    }
-    let sent = sender.matches("(\"").count();
-    assert!(sent >= declared.len(), "the table of parameters was found");
+/// What a platform's script of a document is made of, below `statemachine/documents`.
+fn script(document: &str, shared: &str) -> String {
+    let own = document.trim_end_matches("-s3-credential");
+    let ending = shared.rsplit_once('.').unwrap().1;
+    ["host/".to_owned() + shared, format!("{document}/{own}.{ending}")]
+        .map(|file| read(&format!("statemachine/documents/{file}")))
+        .concat()
 }
 
 #[test]
-fn the_document_fits_ssm_and_every_pattern_is_anchored() {
-    let folder = repository().join("statemachine/documents/apply-s3-credential");
-    let built = document::build(&folder).unwrap();
-    assert!(built.to_string().len() < 64 * 1024, "SSM takes 64 KB (FACTS C)");
-    for (name, parameter) in built["parameters"].as_object().unwrap() {
-        let pattern = parameter["allowedPattern"].as_str().unwrap_or_else(|| panic!("{name} has no pattern"));
-        // The agent's match is not anchored (EMULATORS.md).
-        assert!(pattern.starts_with('^') && pattern.ends_with('$'), "{name}: {pattern}");
+fn the_documents_parameters_are_those_that_are_sent_and_those_that_the_scripts_read() {
+    let sender = read("functions/send-command/src/errand.rs");
+    for name in document::NAMES {
+        let built = document::build(&repository().join("statemachine/documents").join(name)).unwrap();
+        let declared: BTreeSet<String> = built["parameters"].as_object().unwrap().keys().cloned().collect();
+        let (linux, windows) = (script(name, "linux.sh"), script(name, "windows.ps1"));
+        for parameter in &declared {
+            assert!(sender.contains(&format!("(\"{parameter}\",")), "send-command does not send {parameter}");
+            let is_read = linux.contains(&format!("SSM_{parameter}-'{{{{ {parameter} }}}}'"));
+            assert_eq!(is_read, parameter != "executionTimeout", "{name}, Linux: {parameter}");
+            // Windows finds its instances by itself.
+            let is_read = windows.contains(&format!("$env:SSM_{parameter} '{{{{ {parameter} }}}}'"));
+            assert_eq!(
+                is_read,
+                !["endpoints", "executionTimeout"].contains(&parameter.as_str()),
+                "{name}: {parameter}"
+            );
+        }
+        let sent = sender.matches("(\"").count();
+        assert!(sent >= declared.len(), "the table of parameters was found");
     }
+}
+
+#[test]
+fn each_document_fits_ssm_and_every_pattern_is_anchored() {
+    for name in document::NAMES {
+        let built = document::build(&repository().join("statemachine/documents").join(name)).unwrap();
+        assert!(built.to_string().len() < 64 * 1024, "SSM takes 64 KB (FACTS C)");
+        for (parameter, described) in built["parameters"].as_object().unwrap() {
+            let pattern = described["allowedPattern"].as_str().unwrap_or_else(|| panic!("{parameter} has no pattern"));
+            // The agent's match is not anchored (EMULATORS.md).
+            assert!(pattern.starts_with('^') && pattern.ends_with('$'), "{name}: {parameter}: {pattern}");
+        }
+    }
+}
+
+#[test]
+fn the_documents_that_the_settings_name_by_default_are_those_of_this_repository() {
+    let schema: Value = serde_json::from_str(&read("statemachine/settings.schema.json")).unwrap();
+    let default = |member: &str| schema["properties"][member]["properties"]["name"]["default"].as_str();
+    assert_eq!(["document", "inspectDocument"].map(default), document::NAMES.map(Some));
 }

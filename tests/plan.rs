@@ -155,9 +155,9 @@ fn table(world: &World) -> BTreeSet<(String, String)> {
 
 /// The calls that the functions of a world have made, as function and action.
 fn made(world: &World) -> BTreeSet<(String, String)> {
-    let pair = |call: ApiCall| match call.caller {
-        Caller::Function { name, .. } => (name, call.action),
-        other => panic!("{other:?} is no function"),
+    let pair = |call: ApiCall| {
+        let Caller::Function { name, .. } = call.caller else { panic!("{:?} is no function", call.caller) };
+        (name, call.action)
     };
     // Nobody needs a permission to ask who he is.
     let calls = calls_of_functions(world, 0).into_iter().filter(|call| call.action != "sts:GetCallerIdentity");

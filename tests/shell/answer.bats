@@ -1,17 +1,11 @@
 #!/usr/bin/env bats
-# What linux.sh says: one JSON object that SSM does not cut, with no secret in it, and an exit code of its own list.
+# What a host says: one JSON object that SSM does not cut, with no secret in it, and an exit code of its own list.
 
 load load
 
 setup() {
-  load_script
+  load_script apply
   rotation=sql-backups endpoint=localhost
-}
-
-# Reads one answer a line and fails unless each is one JSON object; prints a Python expression's value for each.
-read_answers() { # expression over answer
-  python3 -c 'import json, sys
-for line in sys.stdin: answer = json.loads(line); print(eval(sys.argv[1]))' "$1"
 }
 
 @test "quotes and backslashes are escaped, and what is not printable becomes a blank" {
@@ -99,10 +93,6 @@ for line in sys.stdin: answer = json.loads(line); print(eval(sys.argv[1]))' "$1"
   local -i longest
   longest=$(longest_line "$BATS_TEST_TMPDIR/answers")
   ((longest <= 1950 && longest > 1900)) || { echo "$longest bytes"; return 1; }
-}
-
-longest_line() { # file; in bytes
-  LC_ALL=C awk '{ if (length($0) > longest) longest = length($0) } END { print longest }' "$1"
 }
 
 answer_and_be_stopped() { # signal

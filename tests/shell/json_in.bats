@@ -1,10 +1,10 @@
 #!/usr/bin/env bats
-# linux.sh reads secrets that are JSON with bash alone: a database host may have no other tool. What it takes, what it
+# A host reads secrets that are JSON with bash alone: a database host may have no other tool. What it takes, what it
 # refuses, and that a hostile value stays a value.
 
 load load
 
-setup() { load_script; }
+setup() { load_script apply; }
 
 @test "an object's strings are read, whatever white space stands between" {
   parse_flat_object $' {\n\t"username" : "sa" ,"password":"p"\r\n} '

@@ -1,13 +1,15 @@
-# Loads the functions of linux.sh into a test, without running it.
+# Loads the functions of a document's script for Linux into a test, without running it.
 #
 # What the whole script does on a host is shown by the table of situations (tests/sandbox/tests/situations). Here stand
 # the functions that only turn one text into another: with inputs that no host of that table would ever send.
 
 bats_require_minimum_version 1.5.0
 
-load_script() {
-  local script=$BATS_TEST_DIRNAME/../../statemachine/documents/apply-s3-credential/linux.sh
-  [[ $(tail -n 1 "$script") == main ]] || { echo "linux.sh does not end with the line that runs it"; return 1; }
+documents=$BATS_TEST_DIRNAME/../../statemachine/documents
+
+load_script() { # apply or inspect
+  local own=$documents/$1-s3-credential/$1.sh
+  [[ $(tail -n 1 "$own") == main ]] || { echo "$own does not end with the line that runs it"; return 1; }
   # The agent's variables, and a state directory that ends with the test.
   export AWS_SSM_INSTANCE_ID=i-0abc CREDENTIAL_ROTATION_STATE_DIRECTORY=$BATS_TEST_TMPDIR/state
   export CREDENTIAL_ROTATION_SQL_SERVER_PROGRAM=$BATS_TEST_TMPDIR/sqlservr CREDENTIAL_ROTATION_PATIENCE=0
@@ -15,7 +17,7 @@ load_script() {
   export LC_ALL=C.UTF-8
   # What the script declares at its top level is to be global here too.
   # shellcheck source=/dev/null
-  source <(sed '$d; s/^declare -A/declare -gA/' "$script")
+  source <(cat "$documents/host/linux.sh" "$own" | sed '$d; s/^declare -A/declare -gA/')
 }
 
 # The bytes of a text, as pairs of hexadecimal digits.
@@ -31,4 +33,14 @@ equals() { # actual, expected
 # Fails if the command succeeds. Written as `! command`, a success would be passed over (bats stops at a failure only).
 refuses() { # command, in this shell
   if "$@"; then return 1; fi
+}
+
+# Reads one answer a line and fails unless each is one JSON object; prints a Python expression's value for each.
+read_answers() { # expression over answer
+  python3 -c 'import json, sys
+for line in sys.stdin: answer = json.loads(line); print(eval(sys.argv[1]))' "$1"
+}
+
+longest_line() { # file; in bytes
+  LC_ALL=C awk '{ if (length($0) > longest) longest = length($0) } END { print longest }' "$1"
 }

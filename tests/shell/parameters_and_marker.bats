@@ -1,12 +1,12 @@
 #!/usr/bin/env bats
-# What linux.sh is asked for, and what it left on the host at an earlier command: neither is believed without a look.
+# What a host is asked for, and what it left on the host at an earlier command: neither is believed without a look.
 
 load load
 
 readonly OLD=f1b2c3d4-0000-4000-8000-000000000001 NEW=f1b2c3d4-0000-4000-8000-000000000002
 
 setup() {
-  load_script
+  load_script apply
   rotation=sql-backups hint=$NEW proof=backup proof_prefix=.credential-rotation create_missing=false
   secret_arn=arn:aws:secretsmanager:eu-west-1:111122223333:secret:sqlcredential-AbCdEf
   administrator_secret_arn=arn:aws:secretsmanager:eu-west-1:111122223333:secret:administrator-AbCdEf
@@ -70,6 +70,7 @@ setup() {
 asked_with() { # parameter, value
   printf -v "$1" '%s' "$2"
   check_parameters
+  check_proof
 }
 
 @test "no credential, no endpoint, and more credentials than the contract allows are refused" {
@@ -138,31 +139,28 @@ kept() { # lines of the marker
 }
 
 @test "the version that was held is believed only while nobody has altered the credential" {
-  endpoint=localhost version=$NEW modify_dates=a+
-  equals "$(version_held)" ''
+  endpoint=localhost modify_dates=a+
+  equals "$(believed_version)" ''
   marker[localhost]="$OLD 2026-11-23T06:00:00Z a+"
-  equals "$(version_held)" "$OLD"
+  equals "$(believed_version)" "$OLD"
   modify_dates=b+
-  equals "$(version_held)" ''
+  equals "$(believed_version)" ''
   marker[localhost]="$NEW 2026-11-24T06:00:00Z b+"
-  equals "$(version_held)" ''
+  equals "$(believed_version)" "$NEW"
 }
 
 @test "the marker alone is no proof, and a backup alone is none" {
   prove_through_held() { asked+=("$1"); [[ $1 != "${refused-}" ]]; }
   local asked=()
   check_parameters
-  endpoint=localhost version=$NEW modify_dates=a+b+
-  refuses holds_target_already
+  version=$NEW
+  refuses holds_target_already ''
+  refuses holds_target_already "$OLD"
   equals "${#asked[@]}" 0
-  marker[localhost]="$NEW 2026-11-24T06:00:00Z a+b+"
-  holds_target_already
+  holds_target_already "$NEW"
   equals "${asked[*]}" "${credential_urls[*]}"
   refused=s3://bucket/archive
-  refuses holds_target_already
-  refused='' modify_dates=a+c+ asked=()
-  refuses holds_target_already
-  equals "${#asked[@]}" 0
+  refuses holds_target_already "$NEW"
 }
 
 @test "a log that has grown too long gives way to a new one, and one predecessor is kept" {

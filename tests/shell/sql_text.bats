@@ -1,9 +1,9 @@
 #!/usr/bin/env bats
-# The parts of statements that linux.sh renders, and the words in which SQL Server and its client complain.
+# The parts of statements that a host renders, and the words in which SQL Server and its client complain.
 
 load load
 
-setup() { load_script; }
+setup() { load_script apply; }
 
 @test "a name stands in brackets, and only its closing brackets are doubled" {
   equals "$(quoted_name 's3://bucket/prod')" '[s3://bucket/prod]'

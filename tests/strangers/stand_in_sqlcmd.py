@@ -19,7 +19,9 @@ BACKUP = re.compile(r"BACKUP DATABASE \[model\] TO URL = N'([^']+)' WITH COPY_ON
 def answer(statement: str, instance: dict) -> str:
     """What SQL Server prints; an error begins with Msg."""
     if "~instance~" in statement:
-        return "~instance~16~2~1"
+        return "~instance~16.0.4165.4~2~1"
+    if "~backup~" in statement:
+        return "~backup~1"
     if "~credential~" in statement:
         rows = instance["credentials"].items()
         return "\n".join(f"~credential~2026-11-24T06:00:{held['altered']:02}~s3~{name}" for name, held in rows)

@@ -263,7 +263,7 @@ def test_both_readmes_show_how_to_serve_and_how_to_rotate():
 
 def test_the_readme_s_command_brings_an_inactive_key_back(tmp_path):
     [block] = commands_of_the_readme("update-access-key")
-    with served(tmp_path, FLEET | {"hosts": FLEET["hosts"][:2]}, example("settings")) as world:
+    with served(tmp_path, FLEET | {"hosts": FLEET["hosts"][:2], "story": []}, example("settings")) as world:
         world.run("first", mode="rotate")
         world.ask("clock", {"days": 9})
         world.run("nine-days-later", mode="converge")

@@ -1,4 +1,4 @@
-"""The AWS CLI calls of linux.sh, made by the real AWS CLI: the script under bash, against the local AWS's services.
+"""The AWS CLI calls of the scripts for Linux, made by the real AWS CLI: under bash, against the local AWS's services.
 
 Everywhere else a stand-in answers for the CLI on a host. Here it is AWS's own program, of version 1, since the Python
 package index has no version 2. Where the script leans on the CLI, version 2 differs so:
@@ -19,7 +19,7 @@ from pathlib import Path
 import pytest
 from local_aws import CHECKOUT, World, example, host, served
 
-SCRIPT = CHECKOUT / "statemachine/documents/apply-s3-credential/linux.sh"
+DOCUMENTS = CHECKOUT / "statemachine/documents"
 STAND_IN = Path(__file__).with_name("stand_in_sqlcmd.py")
 URL = "s3://sql-backups.s3.eu-west-1.amazonaws.com"
 SECRET, ADMINISTRATOR, USER = "sqlcredential", "sql-administrator", "sql-backups-user"
@@ -78,7 +78,10 @@ class Host:
         return self.secrets.get_secret_value(SecretId=SECRET, VersionStage=label)["VersionId"]
 
     def apply(self, **changes: str) -> tuple[int, dict]:
-        """Runs the script as the SSM agent does, and returns its exit code and its answer."""
+        return self.run("apply", **changes)
+
+    def run(self, document: str, **changes: str) -> tuple[int, dict]:
+        """Runs a document's script as the SSM agent does, and returns its exit code and its answer."""
         environment = {
             "PATH": f"{self.folder}/bin:/usr/bin:/bin",
             "HOME": str(self.folder),
@@ -110,14 +113,17 @@ class Host:
         environment |= {f"SSM_{name}": value for name, value in parameters.items()}
         environment |= changes
         run = {"env": environment, "capture_output": True, "text": True, "timeout": 60}
-        done = subprocess.run(["bash", SCRIPT], **run)
+        parts = [DOCUMENTS / "host/linux.sh", DOCUMENTS / f"{document}-s3-credential/{document}.sh"]
+        script = self.folder / f"{document}.sh"
+        script.write_text("\n".join(part.read_text() for part in parts))
+        done = subprocess.run(["bash", script], **run)
         self.stderr = done.stderr
         return done.returncode, json.loads(done.stdout)
 
 
 @pytest.fixture(scope="module")
 def world(tmp_path_factory):
-    fleet = example("fleet") | {"hosts": [host(1)]}
+    fleet = example("fleet") | {"hosts": [host(1)], "story": []}
     with served(tmp_path_factory.mktemp("world"), fleet, example("settings")) as world:
         yield world
 
@@ -196,6 +202,20 @@ def test_what_was_held_is_read_by_its_version_and_put_back_where_the_last_proof_
     code, answer = a_host.apply(SSM_versionId=version)
     [failure] = answer["failures"]
     assert (code, failure["error"]) == (1, "ProofFailedRestored"), a_host.stderr
+    assert a_host.held() == before
+
+
+def test_an_inspection_reads_both_secrets_and_shows_what_it_sees(a_host):
+    before = a_host.held()
+    assert a_host.apply()[0] == 0
+    version = a_host.target()
+    a_host.stage(a_host.new_key())
+    code, answer = a_host.run("inspect", SSM_versionId=a_host.target("AWSPENDING"))
+    assert (code, answer["proved"], answer["changed"]) == (0, 0, 0), a_host.stderr
+    assert answer["inspected"] == {
+        "instances": 1,
+        "seen": [{"instance": "localhost", "product": "16.0.4165.4", "holds": version}],
+    }
     assert a_host.held() == before
 
 

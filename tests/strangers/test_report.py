@@ -34,6 +34,9 @@ FLAGS = [
 ]
 MANY = 500
 UNLUCKY = "i-0000000000000000b"
+CANARIES = {"i-00000000000000001", "i-00000000000000008"}
+STOPPED, LAUNCHED, RESTORED = "i-00000000000000007", "i-0000000000000000d", "i-00000000000000004"
+LEFT = "i-00000000000000005"
 WIDE, NARROW = 1280, 390
 PATIENCE_SECONDS = 20
 
@@ -68,7 +71,7 @@ def rotated(folder: Path, fleet: dict) -> Report:
 @pytest.fixture(scope="module")
 def dozen(tmp_path_factory) -> Report:
     """The README's example, as `make try` runs it."""
-    return rotated(tmp_path_factory.mktemp("dozen"), example("fleet"))
+    return rotated(tmp_path_factory.mktemp("dozen"), example("life-of-a-fleet"))
 
 
 @pytest.fixture(scope="module")
@@ -195,8 +198,47 @@ def test_a_lane_shows_what_its_host_held_and_when(chromium, dozen):
             assert all(colour in shown for colour in held)
         if len(entry["strips"]) == 1:
             assert [left for _, left in bars] == sorted(left for _, left in bars), "in the order of time"
-    failed = chromium.all(f'[data-host="{UNLUCKY}"] use[href="#failed"]')
-    assert len(failed) == 1 and len(chromium.all('.host use[href="#failed"]')) == 1
+    assert marked(chromium, "failed") == {UNLUCKY, *CANARIES}
+    assert len(chromium.all(f'[data-host="{UNLUCKY}"] use[href="#failed"]')) == 1
+
+
+def marked(chromium, mark: str, subject: str = "host") -> set[str]:
+    """The hosts, or the keys, whose lanes bear a mark."""
+    script = """return [...document.querySelectorAll(`.lane.${arguments[1]} use[href="#${arguments[0]}"]`)].map(
+        (mark) => mark.closest(".lane").dataset[arguments[1]])"""
+    return set(chromium.run(script, mark, subject))
+
+
+def test_what_people_and_ec2_do_stands_on_the_lanes_and_in_the_legend(chromium, dozen):
+    chromium.open(dozen)
+    acts = {"started": STOPPED, "launched": LAUNCHED, "restored": RESTORED, "tagLost": LEFT, "terminated": LEFT}
+    for mark, where in acts.items():
+        assert marked(chromium, mark) == {where}, mark
+        assert len(chromium.all(f'.legend use[href="#{mark}"]')) == 1, mark
+    _, leaked, _, abandoned = (key["id"] for key in dozen.story()["keys"])
+    assert marked(chromium, "leaked", "key") == {leaked}
+    assert marked(chromium, "abandoned", "key") == {abandoned}
+
+    edges = """const bars = [...document.querySelectorAll(`[data-host="${arguments[0]}"] .held`)].map((bar) =>
+        bar.getBoundingClientRect()); return [bars[0].left, bars[bars.length - 1].right]"""
+    (begin, end), (launched, _), (_, terminated) = (
+        chromium.run(edges, host) for host in ("i-00000000000000001", LAUNCHED, LEFT)
+    )
+    assert launched > begin + 200, "a lane begins at the launch"
+    assert terminated < end - 200, "and ends at the termination"
+    strays = "return [...document.querySelectorAll('.host .left, .host .outside')].map((bar) => bar.className)"
+    assert chromium.run(strays) == ["bar held left", "bar held outside"]
+
+
+def test_each_chapter_stands_above_its_execution(chromium, dozen):
+    chromium.open(dozen)
+    told = """return [...document.querySelectorAll('.chapter')].map((text) =>
+        [text.textContent, text.nextSibling.dataset.execution])"""
+    chapters = enumerate(example("life-of-a-fleet")["story"], start=2)
+    assert chromium.run(told) == [[chapter["say"], f"execution-{number}"] for number, chapter in chapters]
+    failed = chromium.one(".status.failed")
+    assert failed.text == "failed, as told"
+    assert len(chromium.all(".run.failed")) == 1, "the longer one of two that lie on each other is drawn"
 
 
 def test_a_click_on_a_host_tells_its_course_in_words(chromium, dozen):
@@ -286,7 +328,8 @@ def test_the_pointer_tells_what_was_so_at_its_moment(chromium, dozen):
     chromium.open(dozen)
     track = chromium.one('[data-host="i-00000000000000001"] .track')
     edge = track.size["width"] // 2
-    for offset, key in ((-edge + 2, "AKIASANDBOXCURRENT00"), (edge - 2, dozen.story()["keys"][1]["id"])):
+    last = next(key["id"] for key in dozen.story()["keys"] if key["spans"][-1]["is"] == "current")
+    for offset, key in ((-edge + 2, "AKIASANDBOXCURRENT00"), (edge - 2, last)):
         ActionChains(chromium.driver).move_to_element_with_offset(track, offset, 0).perform()
         assert chromium.one("#hint").is_displayed()
         assert f"holds {key}" in chromium.one("#hint").text
@@ -315,6 +358,8 @@ def test_its_pictures_show_both_keys_in_light_and_dark(chromium, dozen, hundreds
         paper = max(colours, key=colours.get)
         assert (sum(paper) > 600) == (theme == "light"), f"the paper is {paper}"
         for key in report.story()["keys"]:
+            if "current" not in {span["is"] for span in key["spans"]}:
+                continue
             bar = f'[data-key="{key["id"]}"] .current'
             colour = chromium.run("return getComputedStyle(document.querySelector(arguments[0])).backgroundColor", bar)
             red, green, blue = (int(part) for part in colour[4:-1].split(","))

@@ -12,7 +12,9 @@ import pytest
 import tsql_parsers as microsoft
 from local_aws import CHECKOUT, TARGET
 
-DOCUMENT = CHECKOUT / "statemachine/documents/apply-s3-credential"
+DOCUMENTS = CHECKOUT / "statemachine/documents"
+# What both documents share on Linux, and each one's own.
+SCRIPTS = [DOCUMENTS / name for name in ("host/linux.sh", "apply-s3-credential/apply.sh", "inspect-s3-credential/inspect.sh")]
 SENT = TARGET / "tmp/statements.json"
 REMEDY = "run: cargo test --workspace --test situations"
 
@@ -26,14 +28,15 @@ def sent() -> list[str]:
     """Every batch that reached an instance."""
     if not SENT.exists():
         pytest.fail(f"{SENT} is missing; {REMEDY}")
-    if SENT.stat().st_mtime < (DOCUMENT / "linux.sh").stat().st_mtime:
-        pytest.fail(f"{SENT} is older than linux.sh; {REMEDY}")
+    for script in SCRIPTS:
+        if SENT.stat().st_mtime < script.stat().st_mtime:
+            pytest.fail(f"{SENT} is older than {script.name}; {REMEDY}")
     return [batch.strip() for batch in json.loads(SENT.read_text())]
 
 
 def grants() -> str:
     """grants.sql as sqlcmd runs it for a login."""
-    return (DOCUMENT / "grants.sql").read_text().replace("$(administrator)", "backup administrator")
+    return (DOCUMENTS / "apply-s3-credential/grants.sql").read_text().replace("$(administrator)", "backup administrator")
 
 
 def of_kind(kind: str) -> list:
@@ -120,8 +123,8 @@ def test_every_credential_that_is_named_is_a_whole_s3_url_in_brackets():
 @pytest.mark.parametrize("name", ["s3://a]b", "s3://a[b]]c", "s3://x]; DROP CREDENTIAL [y]; --", "s3://'; --"])
 def test_a_bracket_and_a_quote_in_a_name_end_it_nowhere(name):
     # Such a name is refused long before; should one come through, the host's own function still keeps it whole.
-    quote = 'source <(sed "\\$d" "$1"); quoted_name "$2"'
-    arguments = ["bash", "-c", quote, "quote", DOCUMENT / "linux.sh", name]
+    quote = 'source <(cat "$1" "$2" | sed "\\$d"); quoted_name "$3"'
+    arguments = ["bash", "-c", quote, "quote", *SCRIPTS[:2], name]
     quoted = subprocess.run(arguments, capture_output=True, text=True, check=True).stdout
     [[dropped]] = microsoft.statements(f"DROP CREDENTIAL {quoted};")
     assert dropped.Name.Value == name
@@ -214,5 +217,7 @@ def test_the_grants_give_the_right_that_the_script_asks_for_and_the_one_to_back_
     [permission] = grant.Permissions
     right = " ".join(word.Value for word in permission.Identifiers)
     assert any(f"HAS_PERMS_BY_NAME(NULL, NULL, N'{right}')" in batch for batch in sent())
+    # What Microsoft grants to db_backupoperator.
+    assert any("HAS_PERMS_BY_NAME(N'model', N'DATABASE', N'BACKUP DATABASE')" in batch for batch in sent())
     assert microsoft.kind(make_user.ThenStatement) == "CreateUserStatement"
     assert microsoft.kind(add_member) == "AlterRoleStatement" and add_member.Name.Value == "db_backupoperator"

@@ -1,8 +1,9 @@
-"""windows.ps1 writes the statements that linux.sh sends, and no other; so what Microsoft's parsers said of those
-(test_tsql.py) holds for it where no PowerShell runs it.
+"""The scripts for Windows write the statements that those for Linux send, and no other; so what Microsoft's parsers said
+of those (test_tsql.py) holds for them where no PowerShell runs them.
 
-The script is read with tree-sitter's grammar of PowerShell: every string, or sum of strings, that begins like T-SQL is
-a template. Where a template names a variable, a sent statement may have anything that cannot end a name or a literal.
+The scripts are read as one, with tree-sitter's grammar of PowerShell: every string, or sum of strings, that begins like
+T-SQL is a template. Where a template names a variable, a sent statement may have anything that cannot end a name or a
+literal.
 """
 
 import re
@@ -10,11 +11,13 @@ from collections.abc import Iterator
 
 import pytest
 import tree_sitter_powershell
-from test_tsql import DOCUMENT, sent
+from test_tsql import DOCUMENTS, sent
 from tree_sitter import Language, Node, Parser
 
 GRAMMAR = Parser(Language(tree_sitter_powershell.language()))
-SCRIPT = (DOCUMENT / "windows.ps1").read_bytes()
+# What both documents share, and each one's own.
+PARTS = ("host/windows.ps1", "apply-s3-credential/apply.ps1", "inspect-s3-credential/inspect.ps1")
+SCRIPT = b"\n".join((DOCUMENTS / part).read_bytes() for part in PARTS)
 
 BEGINNING = re.compile(r"(SELECT N'|DROP CREDENTIAL |BACKUP DATABASE |\$verb CREDENTIAL )")
 # A sub-expression, a variable, and any other operand of a sum.
@@ -137,11 +140,11 @@ def test_every_place_of_a_quoted_name_is_known():
     assert len(QUOTED_NAMES) == SCRIPT.count(b"Get-QuotedName") - 1, "all but the function itself"
 
 
-def test_every_statement_that_was_sent_is_one_that_windows_ps1_writes():
+def test_every_statement_that_was_sent_is_one_that_windows_writes():
     assert unmatched(SCRIPT)[0] == []
 
 
-def test_every_statement_that_windows_ps1_writes_was_sent():
+def test_every_statement_that_windows_writes_was_sent():
     assert unmatched(SCRIPT)[1] == []
 
 

@@ -12,4 +12,4 @@ mod serve;
 
 pub use aws_failure::{AwsFailure, AwsResult};
 pub use environment::Environment;
-pub use serve::serve;
+pub use serve::{answer, serve};

@@ -18,14 +18,22 @@ where
 {
     let step = &step;
     lambda_runtime::run(service_fn(move |event: LambdaEvent<Value>| async move {
-        let run = async {
-            let answer = step(I::parse(&event.payload)?).await?;
-            serde_json::to_value(answer)
-                .map_err(|error| StepError::InvalidStateInput { path: "answer".to_owned(), problem: error.to_string() })
-        };
-        run.await.map_err(|error| Failure::logged(error, &event.context.request_id))
+        answer(step, &event.payload).await.map_err(|error| Failure::logged(error, &event.context.request_id))
     }))
     .await
+}
+
+/// What a step answers to a payload: all that a Lambda function does but for Lambda.
+pub async fn answer<I, O, F>(step: impl Fn(I) -> F, payload: &Value) -> Result<Value, StepError>
+where
+    I: StateInput,
+    O: Serialize,
+    F: Future<Output = Result<O, StepError>>,
+{
+    // Boxed: the compiler's limit is on the depth of futures within futures, and the SDK's go deep.
+    let answer = Box::pin(step(I::parse(payload)?)).await?;
+    serde_json::to_value(answer)
+        .map_err(|error| StepError::InvalidStateInput { path: "answer".to_owned(), problem: error.to_string() })
 }
 
 /// An error on its way to the state machine. Its Debug is its Display: the runtime may log either.

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use aws_sdk_iam::Client;
 use aws_sdk_iam::types::{ContextEntry, ContextKeyTypeEnum, EvaluationResult, PolicyEvaluationDecisionType};
-use lambda::{AwsResult, Environment};
+use lambda::{AwsFailure, AwsResult, Environment};
 use rotation::StepError;
 use rotation::permissions::{Need, Principal, Simulation};
 use rotation::settings::{Place, Settings};
@@ -67,32 +67,47 @@ async fn abroad(
     }
 }
 
-/// Asks about one role. Needs that share a resource and its conditions are one call.
+/// Asks about one role. Needs of one service that share a resource and its conditions are one call; where IAM will not
+/// take them together, each is a call of its own.
 async fn ask(client: &Client, role: &str, needs: &[&Need], simulation: &mut Simulation) -> Result<(), StepError> {
     let mut rest: Vec<&Need> = needs.to_vec();
     while let Some(first) = rest.first().copied() {
-        let (alike, others): (Vec<&Need>, Vec<&Need>) =
-            rest.into_iter().partition(|need| need.resource == first.resource && need.context == first.context);
+        let (alike, others): (Vec<&Need>, Vec<&Need>) = rest.into_iter().partition(|need| is_alike(need, first));
         rest = others;
-        for result in results(client, role, &alike, first).await? {
-            match decision(&result) {
-                None => simulation.allowed += 1,
-                Some(how) => simulation
-                    .missing
-                    .push(format!("{role} may not {} on {} ({how})", result.eval_action_name, first.resource)),
+        match results(client, role, &alike).await {
+            Ok(results) => take(simulation, role, &first.resource, &results),
+            // "… require different authorization information": by a rule that AWS does not publish.
+            Err(failure) if failure.code() == "InvalidInput" && alike.len() > 1 => {
+                for need in alike {
+                    take(simulation, role, &need.resource, &results(client, role, &[need]).await?);
+                }
             }
+            Err(failure) => return Err(failure.into()),
         }
     }
     Ok(())
 }
 
+fn is_alike(need: &Need, other: &Need) -> bool {
+    let service = |need: &Need| need.action.split(':').next();
+    need.resource == other.resource && need.context == other.context && service(need) == service(other)
+}
+
+/// Counts what IAM says.
+fn take(simulation: &mut Simulation, role: &str, resource: &str, results: &[EvaluationResult]) {
+    for result in results {
+        if result.eval_decision == PolicyEvaluationDecisionType::Allowed {
+            simulation.allowed += 1;
+            continue;
+        }
+        let (action, how) = (&result.eval_action_name, result.eval_decision.as_str());
+        simulation.missing.push(format!("{role} may not {action} on {resource} ({how})"));
+    }
+}
+
 /// Every page of one simulation.
-async fn results(
-    client: &Client,
-    role: &str,
-    alike: &[&Need],
-    first: &Need,
-) -> Result<Vec<EvaluationResult>, StepError> {
+async fn results(client: &Client, role: &str, alike: &[&Need]) -> Result<Vec<EvaluationResult>, AwsFailure> {
+    let Some(first) = alike.first() else { return Ok(Vec::new()) };
     let actions: Vec<String> = alike.iter().map(|need| need.action.to_owned()).collect();
     let (mut results, mut marker) = (Vec::new(), None);
     loop {
@@ -125,12 +140,4 @@ fn context(need: &Need) -> Vec<ContextEntry> {
             .build()
     };
     need.context.iter().map(entry).collect()
-}
-
-/// Why the simulation says no, if it does.
-fn decision(result: &EvaluationResult) -> Option<&str> {
-    match &result.eval_decision {
-        PolicyEvaluationDecisionType::Allowed => None,
-        refused => Some(refused.as_str()),
-    }
 }

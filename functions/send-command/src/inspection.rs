@@ -3,7 +3,7 @@
 use lambda::Environment;
 use rotation::StepError;
 use rotation::contracts::{Command, CommandOutcome, SendInput};
-use rotation::names::InstanceId;
+use rotation::names::{InstanceId, VersionId};
 use rotation::secret::SecretFacts;
 use rotation::summary::{PlaceInspection, PlaceSummary};
 use rotation::verdict::{HostReport, UNREACHABLE};
@@ -16,10 +16,9 @@ pub(crate) async fn send(
     environment: &Environment,
     input: &SendInput,
     secret: &SecretFacts,
+    version: &VersionId,
 ) -> Result<Command, StepError> {
     let settings = &input.settings;
-    // A secret that no run has adopted yet has no target, and hosts all the same.
-    let version = secret.pending().or(secret.current()).cloned().unwrap_or_else(|| "none".into());
     let clients = fleet::open(environment, &input.place).await?;
     let hosts = fleet::hosts(&clients, settings).await?;
     let running: Vec<InstanceId> =
@@ -43,7 +42,7 @@ pub(crate) async fn send(
             ..command
         });
     };
-    let errand = Errand::inspect(settings, secret, &version);
+    let errand = Errand::inspect(settings, secret, version);
     let command_id = errand.send_once(&clients, input, &progress, &addressees).await?;
     Ok(Command { command_id: Some(command_id), ..command })
 }

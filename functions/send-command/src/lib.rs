@@ -32,11 +32,10 @@ impl SendCommand {
     pub async fn run(&self, input: SendInput) -> Result<Command, StepError> {
         let settings = &input.settings;
         let secret = secret::look(&self.secretsmanager, &settings.secret.id).await?;
-        if secret.current().is_none() && secret.pending().is_none() {
-            return Ok(nothing_to_hold_yet(&input));
-        }
+        let Some(labelled) = secret.pending().or(secret.current()) else { return Ok(nothing_to_hold_yet(&input)) };
+        // A secret that no run has adopted yet has no target, and hosts that can be asked all the same.
         if input.request.inspect_hosts {
-            return inspection::send(&self.environment, &input, &secret).await;
+            return inspection::send(&self.environment, &input, &secret, labelled).await;
         }
         let staged = input.staged.version.as_ref().filter(|_| input.staged.outcome == StageOutcome::Pending);
         let target = secret.expected_target(staged)?;

@@ -147,9 +147,9 @@ impl Clock {
         inner.now = inner.now.saturating_add(by).unwrap_or(inner.now);
     }
 
-    /// Sleeps in simulated time; the sleeper does not count as busy.
+    /// Sleeps in simulated time; the sleeper does not count as busy. Whoever gives up sleeping is busy again.
     pub async fn sleep(&self, duration: Duration) {
-        let woken = {
+        let mut asleep = {
             let mut inner = self.lock();
             let until = inner.now.saturating_add(duration).unwrap_or(inner.now);
             let (wake, woken) = oneshot::channel();
@@ -157,10 +157,11 @@ impl Clock {
             let sequence = inner.sequence;
             inner.sleepers.push(Reverse(Sleeper { until, sequence, wake }));
             inner.release();
-            woken
+            Asleep { clock: self, woken, is_over: false }
         };
         // A dropped sender means that the clock itself is gone; then nobody is left to wait for.
-        let _ = woken.await;
+        let _ = (&mut asleep.woken).await;
+        asleep.is_over = true;
     }
 
     /// Waits in real time until nobody is busy, but no longer than `limit`; whether nobody is.
@@ -243,6 +244,24 @@ impl Inner {
             && self.busy == 0
         {
             self.now = self.now.max(pace.reached());
+        }
+    }
+}
+
+/// Somebody who sleeps, or was just woken.
+struct Asleep<'a> {
+    clock: &'a Clock,
+    woken: oneshot::Receiver<()>,
+    is_over: bool,
+}
+
+impl Drop for Asleep<'_> {
+    fn drop(&mut self) {
+        // Under the lock, so that nobody wakes the sleeper in between.
+        let mut inner = self.clock.lock();
+        self.woken.close();
+        if !self.is_over && self.woken.try_recv().is_err() {
+            inner.busy += 1;
         }
     }
 }

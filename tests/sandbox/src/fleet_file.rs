@@ -2,6 +2,9 @@
 //! and what happens to them after the rotation.
 
 mod check;
+mod check_story;
+pub mod placeholders;
+mod story;
 
 use std::path::Path;
 
@@ -13,6 +16,7 @@ use crate::host::windows::{Cluster, Engine, Group, Installation, NoEngine};
 use crate::settings_file::{SettingsError, read_json};
 pub(crate) use check::is_instance_id;
 use check::{Flaw, check};
+pub use story::{Chapter, PutTag, TakenTag};
 
 /// The whole file.
 #[derive(Clone, Debug, Deserialize)]
@@ -171,25 +175,6 @@ fn localhost() -> String {
 
 fn sixteen() -> u32 {
     16
-}
-
-/// Something that happens later, and the run that follows it.
-#[derive(Clone, Debug, Deserialize)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
-pub struct Chapter {
-    /// What a reader is told.
-    pub say: String,
-    /// Days that pass first. Every night every running host backs up.
-    #[serde(default)]
-    pub days: u32,
-    /// Hosts whose agents answer again.
-    #[serde(default)]
-    pub reachable: Vec<String>,
-    /// Hosts that start.
-    #[serde(default)]
-    pub start: Vec<String>,
-    /// The input of the run that follows.
-    pub run: serde_json::Value,
 }
 
 impl HostEntry {

@@ -5,12 +5,13 @@
 use std::collections::BTreeMap;
 use std::io::Write as _;
 use std::path::Path;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError, Weak};
 
 use jiff::Timestamp;
 use serde_json::Value;
 
-use crate::cloud::{Caller, Effect, Event, KeyStatus};
+use crate::cloud::{Caller, Cloud, Effect, Event, InstanceState, KeyStatus};
 use crate::host::{HostEvent, HostHappening};
 use crate::machine::{EventType, Execution, ExecutionStatus, HistoryEvent, Observer};
 use crate::serve::Running;
@@ -25,11 +26,20 @@ macro_rules! say {
 
 /// Prints every state that is entered, every retry and every error of an execution.
 pub fn states() -> Observer {
-    Arc::new(|event: &HistoryEvent| {
+    let warning = AtomicU64::new(0);
+    Arc::new(move |event: &HistoryEvent| {
         let name = event.details.name.as_deref().unwrap_or_default();
         match event.kind {
             EventType::TaskStateEntered | EventType::WaitStateEntered | EventType::MapStateEntered => {
                 line(event.timestamp, "", name);
+                if name.starts_with("WarnBefore") {
+                    warning.store(event.id, Ordering::Relaxed);
+                }
+            }
+            // What people are told before a deed; what they are told at the end, `ending` prints.
+            EventType::TaskScheduled if event.previous_event_id == warning.load(Ordering::Relaxed) => {
+                let message = event.details.input.as_ref().and_then(|input| input["Message"].as_str());
+                message.unwrap_or_default().lines().for_each(|text| line(event.timestamp, "    ", text));
             }
             EventType::LambdaFunctionFailed | EventType::TaskFailed => {
                 let error = event.details.error.as_deref().unwrap_or_default();
@@ -42,22 +52,34 @@ pub fn states() -> Observer {
 
 /// Prints what happens to keys, labels and hosts.
 pub fn watch(world: &World) {
-    let names = host_names(world);
-    let said = names.clone();
+    let names = Arc::new(Names { cloud: Arc::downgrade(&world.cloud), known: Mutex::default() });
+    let said = Arc::clone(&names);
     world.cloud.subscribe(Arc::new(move |event| show_event(event, &said)));
     let failed: Mutex<BTreeMap<String, u32>> = Mutex::default();
     world.fleet.subscribe(Arc::new(move |event| show_host(event, &names, &failed)));
 }
 
-fn host_names(world: &World) -> BTreeMap<String, String> {
-    let name = |host: &crate::cloud::views::InstanceView| {
-        let name = host.tags.get("Name").map(|name| format!(" ({name})")).unwrap_or_default();
-        (host.instance_id.clone(), format!("{}{name}", host.instance_id))
-    };
-    world.cloud.instances().iter().map(name).collect()
+/// How hosts are called on the screen, those to come included.
+struct Names {
+    cloud: Weak<Cloud>,
+    known: Mutex<BTreeMap<String, String>>,
 }
 
-fn show_event(event: &Event, names: &BTreeMap<String, String>) {
+impl Names {
+    fn of(&self, instance_id: &str) -> String {
+        let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(name) = known.get(instance_id) {
+            return name.clone();
+        }
+        let tags = self.cloud.upgrade().and_then(|cloud| cloud.instance(instance_id)).map(|instance| instance.tags);
+        let name = tags.as_ref().and_then(|tags| tags.get("Name")).map(|name| format!(" ({name})"));
+        let name = format!("{instance_id}{}", name.unwrap_or_default());
+        known.insert(instance_id.to_owned(), name.clone());
+        name
+    }
+}
+
+fn show_event(event: &Event, names: &Names) {
     let by_function = matches!(event.caller, Caller::Function { .. });
     for effect in &event.effects {
         let text = match effect {
@@ -70,8 +92,18 @@ fn show_event(event: &Event, names: &BTreeMap<String, String>) {
                 format!("SSM command \"{comment}\" to {} in {}", hosts(instance_ids.len()), event.region)
             }
             Effect::AgentChanged { instance_id, online } => {
-                let name = names.get(instance_id).unwrap_or(instance_id);
-                format!("the agent of {name} {}", if *online { "answers" } else { "does not answer" })
+                let verb = if *online { "answers" } else { "does not answer" };
+                format!("the agent of {} {verb}", names.of(instance_id))
+            }
+            Effect::InstanceChanged { instance_id, from, to } => {
+                let Some(verb) = change_of_state(*from, *to) else { continue };
+                format!("{} {verb}", names.of(instance_id))
+            }
+            Effect::InstanceRestored { instance_id } => {
+                format!("{} comes back from an image, with the disks of its time", names.of(instance_id))
+            }
+            Effect::TagsChanged { resource, set, removed } if event.caller == Caller::Person => {
+                format!("{} {}", names.of(resource), change_of_tags(set, removed))
             }
             Effect::NoticePublished { subject, .. } => format!("SNS: {subject}"),
             _ => continue,
@@ -80,8 +112,25 @@ fn show_event(event: &Event, names: &BTreeMap<String, String>) {
     }
 }
 
-fn show_host(event: &HostEvent, names: &BTreeMap<String, String>, failed: &Mutex<BTreeMap<String, u32>>) {
-    let name = names.get(&event.instance_id).unwrap_or(&event.instance_id);
+/// What a person sees of a change: the states on the way are no news.
+fn change_of_state(from: Option<InstanceState>, to: InstanceState) -> Option<&'static str> {
+    match (from, to) {
+        (None, InstanceState::Running) => Some("is launched"),
+        (Some(_), InstanceState::Running) => Some("starts"),
+        (Some(_), InstanceState::Stopped) => Some("stops"),
+        (Some(_), InstanceState::Terminated) => Some("is terminated"),
+        _ => None,
+    }
+}
+
+fn change_of_tags(set: &BTreeMap<String, String>, removed: &[String]) -> String {
+    let put = set.iter().map(|(key, value)| format!("bears the tag {key}={value} now"));
+    let taken = removed.iter().map(|key| format!("lost the tag {key}"));
+    put.chain(taken).collect::<Vec<_>>().join(" and ")
+}
+
+fn show_host(event: &HostEvent, names: &Names, failed: &Mutex<BTreeMap<String, u32>>) {
+    let name = names.of(&event.instance_id);
     let text = match &event.happening {
         HostHappening::CredentialChanged { endpoint, credential, access_key_id: Some(key) }
             if !credential.contains("/.") =>
@@ -168,6 +217,24 @@ pub fn fleet(world: &World) {
 /// Tells the next chapter of a fleet file's story.
 pub fn chapter(title: &str) {
     say!("\n— {title}\n");
+}
+
+/// Says what a run is started with, and whom it declares leaked.
+pub fn beginning(time: Timestamp, input: &Value) {
+    if let Some(key) = input["compromised"].as_str() {
+        line(time, "", &format!("key {key} is declared leaked"));
+    }
+    line(time, "", &format!("a run starts with {input}"));
+}
+
+/// Says that the story ends early: a run did not end as its chapter says.
+pub fn ended_otherwise(execution: &Execution, expected: Option<&str>) {
+    let ended = execution.error.as_deref().unwrap_or("success");
+    say!(
+        "\nThe story ends here: {} was to end with {}, and ended with {ended}.",
+        execution.name,
+        expected.unwrap_or("success")
+    );
 }
 
 /// Prints where a world is served, and what a person may do with it.

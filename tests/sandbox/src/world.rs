@@ -13,26 +13,34 @@ use tokio::net::TcpListener;
 
 use crate::auditor::{Auditor, Rules};
 use crate::clock::Clock;
-use crate::cloud::{Caller, Cloud, InstanceSetUp, InstanceState, KeyStatus, Service, Visibility, serve};
-use crate::fleet_file::{FleetFile, FleetFileError, HostEntry, SecondKey, SqlServerEntry, StartValue};
+use crate::cloud::{Caller, Cloud, InstanceState, KeyStatus, Service, Visibility, role_of_function, serve};
+use crate::fleet_file::placeholders::Unfilled;
+use crate::fleet_file::{FleetFile, FleetFileError, SecondKey, StartValue};
 use crate::functions_folder::{FUNCTIONS, functions_folder, token_of};
 use crate::host::fleet::Fleet;
 use crate::host::windows::NoEngine;
-use crate::host::{HostFaults, HostSetUp, SqlServer, document};
+use crate::host::{Runs, SqlServer, document};
 use crate::machine::{Definition, Execution, Machine, Observer, TaskFailure, Tasks, substitute};
 use crate::report::Unwritten;
 use crate::runtime_api::{FunctionConfig, LOG_STREAM, Lambda, log_group};
 use crate::settings_file::{self, SettingsError};
 
+mod acts;
 mod backups;
 mod evidence;
+mod hosts;
+mod images;
 mod keys;
 
 pub use backups::FailedBackup;
+use hosts::Origin;
+pub(crate) use images::{Image, Images};
 
 /// The login by which the hosts' SQL Server is administered, and the name of the secret that holds it.
 const ADMINISTRATOR: &str = "credential-rotation";
 const ADMINISTRATOR_SECRET: &str = "sql-administrator";
+/// The function that asks what the others' roles may do.
+const PLANNER: &str = "plan-rotation";
 
 /// Everything, and who watches it.
 pub struct World {
@@ -54,6 +62,12 @@ pub struct World {
     completed_settings: Value,
     failed_backups: Mutex<Vec<FailedBackup>>,
     started: AtomicU32,
+    /// The key that the hosts held at the start, and old images hold for ever; it is never shown.
+    first_key: (String, String),
+    /// The hosts' disks as they were.
+    pub(crate) images: Images,
+    /// What runs on hosts that are launched later.
+    runs: Runs,
     folder: PathBuf,
 }
 
@@ -83,6 +97,14 @@ pub enum WorldError {
         /// Why.
         source: NoEngine,
     },
+    /// A placeholder in a run's input.
+    #[error("the input {input}: {source}")]
+    Placeholder {
+        /// The input.
+        input: Value,
+        /// Why not.
+        source: Unfilled,
+    },
     /// The report.
     #[error(transparent)]
     Report(#[from] Unwritten),
@@ -105,44 +127,34 @@ pub fn repository() -> PathBuf {
 }
 
 impl World {
-    /// Makes a world from a fleet file and settings; `observer` sees every event of every execution.
+    /// Makes a world from a fleet file and settings, with the functions' binaries; `observer` sees every event of every
+    /// execution.
     ///
     /// # Errors
     /// Says which part could not be made, and why.
     pub async fn new(file: &FleetFile, settings: Value, observer: Observer) -> Result<World, WorldError> {
-        let schema = settings_file::read_json(&repository().join("statemachine/settings.schema.json"))?;
-        let clock = Clock::starting_at(file.starts_at);
-        let cloud = Cloud::new(clock.clone(), &file.account, &file.region);
-        let administrator = cloud.add_secret(ADMINISTRATOR_SECRET, Some(&administrator_value()));
-        let settings = with_administrator(settings, &administrator);
-        let (completed, settings) = settings_file::complete(&schema, settings)?;
-        set_up_aws(&cloud, file, &settings)?;
-        let folder = keys::temporary_folder()?;
-        let fleet = Fleet::attach(&cloud, &folder);
-        let held = keys::set_up(&cloud, file, &settings);
-        for host in &file.hosts {
-            add_host(&cloud, &fleet, file, host, &settings, &held)?;
-        }
-        let lambda = deploy_functions(&cloud, file).await?;
-        let machine = Arc::new(define(&completed, &lambda, &cloud, &clock, file, &settings)?.observed(observer));
-        cloud.deploy_state_machine(&machine);
-        let arn = cloud.secret(&settings.secret.id).map_or_else(|| settings.secret.id.clone(), |secret| secret.arn);
-        let auditor = Auditor::watch(&cloud, &fleet, Rules::new(&settings, &arn));
-        let completed_settings = completed;
-        let (failed_backups, started) = (Mutex::default(), AtomicU32::new(0));
-        Ok(World {
-            clock,
-            cloud,
-            fleet,
-            lambda,
-            machine,
-            auditor,
-            settings,
-            completed_settings,
-            failed_backups,
-            started,
-            folder,
-        })
+        let stage = Stage::set(file, settings, Runs::Script)?;
+        let lambda = deploy_functions(&stage.cloud, file).await?;
+        let tasks =
+            Resources { lambda: Arc::clone(&lambda), cloud: Arc::clone(&stage.cloud), account: file.account.clone() };
+        stage.open(lambda, Arc::new(tasks), observer)
+    }
+
+    /// The same world with other functions behind the state machine, and hosts that are models: what a simulation of
+    /// thousands of histories is made of.
+    ///
+    /// # Errors
+    /// Says which part could not be made, and why.
+    pub fn of_models(
+        file: &FleetFile,
+        settings: Value,
+        functions: impl FnOnce(&Arc<Cloud>) -> Arc<dyn Tasks>,
+        observer: Observer,
+    ) -> Result<World, WorldError> {
+        let stage = Stage::set(file, settings, Runs::Model)?;
+        let lambda = Arc::new(Lambda::new(&file.account, &file.region));
+        let tasks = functions(&stage.cloud);
+        stage.open(lambda, tasks, observer)
     }
 
     /// Starts an execution and waits for its end.
@@ -204,6 +216,68 @@ impl World {
     }
 }
 
+/// A world without functions: AWS as it is at the start, the hosts, their disks.
+struct Stage {
+    clock: Clock,
+    cloud: Arc<Cloud>,
+    fleet: Arc<Fleet>,
+    settings: Settings,
+    completed_settings: Value,
+    first_key: (String, String),
+    images: Images,
+    runs: Runs,
+    folder: PathBuf,
+}
+
+impl Stage {
+    fn set(file: &FleetFile, settings: Value, runs: Runs) -> Result<Stage, WorldError> {
+        let schema = settings_file::read_json(&repository().join("statemachine/settings.schema.json"))?;
+        let clock = Clock::starting_at(file.starts_at);
+        let cloud = Cloud::new(clock.clone(), &file.account, &file.region);
+        let administrator = cloud.add_secret(ADMINISTRATOR_SECRET, Some(&administrator_value()));
+        let settings = with_administrator(settings, &administrator);
+        let (completed_settings, settings) = settings_file::complete(&schema, settings)?;
+        set_up_aws(&cloud, file, &settings)?;
+        let folder = keys::temporary_folder()?;
+        let fleet = Fleet::attach(&cloud, &folder);
+        let first_key = keys::set_up(&cloud, file, &settings);
+        let long_ago = file.starts_at.checked_sub(SignedDuration::from_hours(24 * 100)).ok();
+        let origin = Origin { account: &file.account, settings: &settings, key: &first_key, launched: long_ago, runs };
+        for host in &file.hosts {
+            origin.add(&cloud, &fleet, host)?;
+        }
+        let images = Images::of(&fleet);
+        Ok(Stage { clock, cloud, fleet, settings, completed_settings, first_key, images, runs, folder })
+    }
+
+    /// The world, once functions stand behind the state machine.
+    fn open(self, lambda: Arc<Lambda>, tasks: Arc<dyn Tasks>, observer: Observer) -> Result<World, WorldError> {
+        let Stage { clock, cloud, fleet, settings, completed_settings, first_key, images, runs, folder } = self;
+        let machine = define(&completed_settings, &lambda, tasks, &clock, &cloud, &settings)?.observed(observer);
+        let machine = Arc::new(machine);
+        cloud.deploy_state_machine(&machine);
+        let arn = cloud.secret(&settings.secret.id).map_or_else(|| settings.secret.id.clone(), |secret| secret.arn);
+        let auditor = Auditor::watch(&cloud, &fleet, Rules::new(&settings, &arn));
+        let (failed_backups, started) = (Mutex::default(), AtomicU32::new(0));
+        Ok(World {
+            clock,
+            cloud,
+            fleet,
+            lambda,
+            machine,
+            auditor,
+            settings,
+            completed_settings,
+            failed_backups,
+            started,
+            first_key,
+            images,
+            runs,
+            folder,
+        })
+    }
+}
+
 impl Drop for World {
     fn drop(&mut self) {
         // Left behind, a folder costs only space.
@@ -239,68 +313,18 @@ fn set_up_aws(cloud: &Cloud, file: &FleetFile, settings: &Settings) -> Result<()
             cloud.add_bucket(url.region.as_deref().unwrap_or(&file.region), &url.bucket);
         }
     }
-    let folder = repository().join("statemachine/documents/apply-s3-credential");
-    let built = document::build(&folder).map_err(|error| WorldError::Document(error.to_string()))?;
+    for name in document::NAMES {
+        let folder = repository().join("statemachine/documents").join(name);
+        let built = document::build(&folder).map_err(|error| WorldError::Document(error.to_string()))?;
+        for place in settings.places() {
+            // The sandbox's own documents under their own names; settings that name another one do not find it.
+            cloud.add_document(&place.account, &place.region, name, built.clone());
+        }
+    }
     for place in settings.places() {
-        // The sandbox's own document under its own name; settings that name another one do not find it.
-        cloud.add_document(&place.account, &place.region, "apply-s3-credential", built.clone());
         place.role.iter().for_each(|role| cloud.add_role(role));
     }
     Ok(())
-}
-
-fn add_host(
-    cloud: &Cloud,
-    fleet: &Fleet,
-    file: &FleetFile,
-    entry: &HostEntry,
-    settings: &Settings,
-    held: &(String, String),
-) -> Result<(), WorldError> {
-    entry.check_engine().map_err(|source| WorldError::Engine { host: entry.id.clone(), source })?;
-    let account = entry.account.as_ref().unwrap_or(&file.account);
-    let mut instance = InstanceSetUp::running(&entry.id, account, &entry.region, &[]);
-    instance.tags.clone_from(&entry.tags);
-    instance.tags.extend(entry.name.iter().map(|name| ("Name".to_owned(), name.clone())));
-    instance.launch_time = file.starts_at.checked_sub(SignedDuration::from_hours(24 * 100)).ok();
-    if entry.stopped {
-        instance.state = InstanceState::Stopped;
-    }
-    if let Some(agent) = &mut instance.agent {
-        agent.platform_type = entry.platform.name().to_owned();
-    }
-    cloud.add_instance(instance);
-    if entry.unreachable {
-        cloud.set_agent_online(&entry.id, false);
-    }
-    let sql_servers = entry.sql_servers.iter().map(|server| (server.address(), sql_server(server, settings, held)));
-    fleet.add(HostSetUp {
-        instance_id: entry.id.clone(),
-        region: entry.region.clone(),
-        platform: entry.platform,
-        sql_servers: sql_servers.collect(),
-        faults: HostFaults {
-            slow: Duration::from_secs(entry.slow_seconds),
-            lie: entry.lies.clone(),
-            disk_full: entry.disk_full,
-            ..HostFaults::default()
-        },
-        ..HostSetUp::default()
-    })?;
-    Ok(())
-}
-
-fn sql_server(entry: &SqlServerEntry, settings: &Settings, (key, secret): &(String, String)) -> SqlServer {
-    let mut server = SqlServer::new(entry.major_version, ADMINISTRATOR, &keys::secret_text("administrator"));
-    server.engine_edition = if entry.express { 4 } else { 3 };
-    server.running = entry.runs_here();
-    server.installation = entry.installation();
-    server.faults.refused_backups = if entry.never_works { u32::MAX } else { entry.refused_backups };
-    let ours = settings.credentials.iter().filter(|_| !entry.without_credential);
-    for url in ours.chain(&entry.further_credentials) {
-        server = server.with_credential(url, key, secret);
-    }
-    server
 }
 
 /// Starts the services on loopback and tells each function where they are, as Lambda tells it its region and role.
@@ -319,36 +343,42 @@ async fn deploy_functions(cloud: &Arc<Cloud>, file: &FleetFile) -> Result<Arc<La
     }));
     for function in FUNCTIONS {
         let credentials = cloud.credentials_for(Caller::function(function, &file.account));
-        let environment = BTreeMap::from([
+        let mut environment = BTreeMap::from([
             ("AWS_REGION".to_owned(), file.region.clone()),
             ("AWS_ACCESS_KEY_ID".to_owned(), credentials.access_key_id),
             ("AWS_SECRET_ACCESS_KEY".to_owned(), credentials.secret_access_key),
             ("AWS_SESSION_TOKEN".to_owned(), credentials.session_token),
             ("AWS_ENDPOINT_URL".to_owned(), endpoint.clone()),
         ]);
+        if function == PLANNER {
+            environment.insert("FUNCTION_ROLES".to_owned(), function_roles(&file.account));
+        }
         let binary = folder.join(function);
         lambda.add_function(function, FunctionConfig { binary, environment, timeout: Duration::from_secs(60) });
     }
     Ok(Arc::new(lambda))
 }
 
+/// Every function's role, by its name: what a plan has IAM simulate.
+fn function_roles(account: &str) -> String {
+    let roles = FUNCTIONS.map(|function| (function, role_of_function(account, function)));
+    json!(BTreeMap::from(roles)).to_string()
+}
+
 /// Puts ARNs and settings into the definition, by the one rule that the CDK app follows as well.
 fn define(
     completed: &Value,
-    lambda: &Arc<Lambda>,
-    cloud: &Arc<Cloud>,
+    lambda: &Lambda,
+    tasks: Arc<dyn Tasks>,
     clock: &Clock,
-    file: &FleetFile,
+    cloud: &Cloud,
     settings: &Settings,
 ) -> Result<Machine, WorldError> {
     let text = definition(completed, |function| lambda.arn(function))?;
     let definition = Definition::parse(&text).map_err(|error| WorldError::Definition(error.to_string()))?;
-    let tasks = Resources { lambda: Arc::clone(lambda), cloud: Arc::clone(cloud), account: file.account.clone() };
-    let arn = format!(
-        "arn:aws:states:{}:{}:stateMachine:credential-rotation-{}",
-        file.region, file.account, settings.rotation
-    );
-    Ok(Machine::new(definition, clock.clone(), Arc::new(tasks)).with_arn(&arn).with_text(text))
+    let (account, region) = cloud.home();
+    let arn = format!("arn:aws:states:{region}:{account}:stateMachine:credential-rotation-{}", settings.rotation);
+    Ok(Machine::new(definition, clock.clone(), tasks).with_arn(&arn).with_text(text))
 }
 
 /// The file in the repository with its tokens filled in.

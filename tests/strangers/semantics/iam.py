@@ -1,7 +1,8 @@
-"""IAM's access keys, and STS, which tells whether a key works."""
+"""IAM's access keys, what an identity may do, and STS, which tells whether a key works."""
 
 from datetime import datetime
 
+from local_aws import ACCOUNT
 from two_clouds import Cloud, Refusal, agrees, documented
 
 HOME = "us-east-1"
@@ -171,3 +172,98 @@ def sts_refuses_an_inactive_key_until_it_is_active_again(cloud):
     user.become("Active", key[0])
     with cloud.checking_every_caller():
         return refusal, "Arn" in who(cloud, key)
+
+
+@agrees
+def a_user_without_the_permission_is_told_who_may_not_do_what(cloud):
+    user = User(cloud)
+    key = user.new_key()
+    with cloud.checking_every_caller():
+        refusal = cloud("iam.ListAccessKeys", region=HOME, key=key, UserName=user.name)
+    # moto's sentence ends here; AWS goes on with the resource and the reason.
+    return refusal, refusal.status, refusal.message.partition(" on resource:")[0]
+
+
+NO_SIMULATION = "has no SimulatePrincipalPolicy"
+
+
+def simulated(cloud: Cloud, arn: str, actions: list[str], **members):
+    """What a simulation says: each action and the word for it, and each resource with its own."""
+    answer = cloud(
+        "iam.SimulatePrincipalPolicy", region=HOME, PolicySourceArn=arn, ActionNames=actions, **members
+    )
+    if isinstance(answer, Refusal):
+        return answer
+
+    def on_each(result):
+        parts = result.get("ResourceSpecificResults", [])
+        return [(part["EvalResourceName"], part["EvalResourceDecision"]) for part in parts]
+
+    results = answer["EvaluationResults"]
+    return [(result["EvalActionName"], result["EvalDecision"], on_each(result)) for result in results]
+
+
+@documented(
+    [("s3:PutObject", "allowed", []), ("s3:ListBucket", "implicitDeny", []), ("iam:GetUser", "implicitDeny", [])],
+    source="the model of SimulatePrincipalPolicy: each action is evaluated, on * where no resource is named",
+    moto=NO_SIMULATION,
+)
+def a_simulation_has_a_word_for_each_action(cloud):
+    arn = f"arn:aws:iam::{ACCOUNT}:user/{User(cloud).name}"
+    return simulated(cloud, arn, ["s3:PutObject", "s3:ListBucket", "iam:GetUser"])
+
+
+BACKUPS = [f"arn:aws:s3:::backups/{name}" for name in ("one", "two")]
+
+
+@documented(
+    [("s3:PutObject", "allowed", [(backup, "allowed") for backup in BACKUPS])],
+    source="the model's EvaluationResult: ResourceSpecificResults hold the word for each resource that was named",
+    moto=NO_SIMULATION,
+)
+def a_simulation_has_a_word_for_each_resource(cloud):
+    arn = f"arn:aws:iam::{ACCOUNT}:user/{User(cloud).name}"
+    context = [{"ContextKeyName": "aws:SourceIp", "ContextKeyType": "ip", "ContextKeyValues": ["10.0.0.1"]}]
+    return simulated(cloud, arn, ["s3:PutObject"], ResourceArns=BACKUPS, ContextEntries=context)
+
+
+@documented(
+    [(["iam:GetUser", "iam:ListUsers"], True, True), (["iam:GetUser"], False, False)],
+    source="the model: MaxItems, IsTruncated and Marker",
+    moto=NO_SIMULATION,
+)
+def a_simulation_comes_in_pages(cloud):
+    asked = {
+        "PolicySourceArn": f"arn:aws:iam::{ACCOUNT}:user/{User(cloud).name}",
+        "ActionNames": ["iam:GetUser", "iam:ListUsers", "iam:GetUser"],
+        "MaxItems": 2,
+    }
+    first = cloud("iam.SimulatePrincipalPolicy", region=HOME, **asked)
+    if isinstance(first, Refusal):
+        return first
+    second = cloud("iam.SimulatePrincipalPolicy", region=HOME, Marker=first["Marker"], **asked)
+
+    def actions(page):
+        return [result["EvalActionName"] for result in page["EvaluationResults"]]
+
+    return [(actions(page), page["IsTruncated"], "Marker" in page) for page in (first, second)]
+
+
+@documented(
+    2 * [(Refusal("NoSuchEntity"), 404)] + 4 * [(Refusal("InvalidInput"), 400)],
+    source="the model's NoSuchEntity and InvalidInput; the words for a session and for two kinds of actions: "
+    "newrelic-lambda-cli's and aws-cloudformation/rain's sources, which met them in AWS",
+    moto=NO_SIMULATION,
+)
+def a_simulation_of_nobody_or_of_no_action_is_refused(cloud):
+    account, user = f"arn:aws:iam::{ACCOUNT}", User(cloud).name
+    session = f"arn:aws:sts::{ACCOUNT}:assumed-role/credential-rotation-rotate-iam-key/rotate-iam-key"
+    refusals = [
+        simulated(cloud, f"{account}:role/{cloud.new_name()}", ["iam:GetUser"]),
+        simulated(cloud, f"{account}:user/{cloud.new_name()}", ["iam:GetUser"]),
+        simulated(cloud, session, ["iam:GetUser"]),
+        simulated(cloud, f"{account}:user/{user}", ["GetUser"]),
+        simulated(cloud, f"{account}:user/{user}", ["iam:GetUser"], ResourceArns=[user]),
+        simulated(cloud, f"{account}:user/{user}", ["iam:GetUser", "s3:PutObject"], ResourceArns=BACKUPS),
+    ]
+    return [(refusal, refusal.status) for refusal in refusals]

@@ -100,3 +100,20 @@ async fn a_spawned_task_holds_time_while_it_works() {
     clock.sleep(Duration::from_secs(60)).await;
     assert_eq!(finished.await.unwrap(), noon(), "the worker saw no time pass");
 }
+
+#[tokio::test]
+async fn a_task_that_is_ended_in_its_sleep_takes_nobody_elses_place() {
+    let clock = Clock::starting_at(noon());
+    for sleeper in [clock.clone(), clock.clone()] {
+        let task = clock.spawn(async move { sleeper.sleep(Duration::from_secs(60)).await });
+        tokio::task::yield_now().await;
+        task.abort();
+        assert!(task.await.unwrap_err().is_cancelled(), "it sleeps until it is ended");
+    }
+    let other = clock.clone();
+    clock.spawn(async move { other.sleep(Duration::from_secs(60)).await });
+    tokio::task::yield_now().await;
+    assert_eq!(clock.now(), noon(), "the maker of the clock is busy still");
+    clock.sleep(Duration::from_secs(120)).await;
+    assert_eq!(clock.now().duration_since(noon()).as_secs(), 120);
+}

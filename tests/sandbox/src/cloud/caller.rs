@@ -1,17 +1,22 @@
 //! Who asks: functions, hosts, people, and whoever holds a user's access key.
 
-use super::iam;
-use super::request::Turn;
+use super::Cloud;
+use super::Service;
+use super::random::Identifiers;
 use super::signature::Scope;
 use super::state::{SecretText, State};
-use super::{Cloud, Service, ServiceError};
+
+/// The role of every instance; the instance is its session's name.
+const HOST_ROLE: &str = "sql-server-host";
+/// The role of people.
+const PERSON_ROLE: &str = "operator";
 
 /// Who makes a call.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[allow(missing_docs, reason = "the fields say what they are")]
 pub enum Caller {
-    /// A Lambda function's role, or the role that it assumed in another account.
-    Function { name: String, account: String },
+    /// A Lambda function, by its own role or by one that it assumed, maybe in another account.
+    Function { name: String, role_arn: String, session_name: String },
     /// An instance's role.
     InstanceRole { instance_id: String },
     /// An IAM user, by one of its long-term keys.
@@ -23,9 +28,13 @@ pub enum Caller {
 }
 
 impl Caller {
-    /// A function of the home account or of another one.
+    /// A function by its own role, in the home account or another one. Lambda names the session after the function.
     pub fn function(name: &str, account: &str) -> Caller {
-        Caller::Function { name: name.to_owned(), account: account.to_owned() }
+        Caller::Function {
+            name: name.to_owned(),
+            role_arn: role_of_function(account, name),
+            session_name: name.to_owned(),
+        }
     }
 
     /// The role of one instance.
@@ -38,14 +47,43 @@ impl Caller {
         Caller::AccessKey { access_key_id: access_key_id.to_owned() }
     }
 
-    /// The name by which [`Cloud::deny`] means this caller, where it has one.
-    fn name(&self) -> Option<&str> {
+    /// The word for this caller in a denial, besides its role or user.
+    pub(super) fn name(&self) -> Option<&str> {
         match self {
             Caller::Function { name, .. } => Some(name),
             Caller::InstanceRole { instance_id } => Some(instance_id),
             Caller::AccessKey { .. } | Caller::Person | Caller::Aws => None,
         }
     }
+}
+
+/// The ARN of the role that a function has.
+pub fn role_of_function(account: &str, function: &str) -> String {
+    role_arn(account, &format!("credential-rotation-{function}"))
+}
+
+fn role_arn(account: &str, role_name: &str) -> String {
+    format!("arn:aws:iam::{account}:role/{role_name}")
+}
+
+/// The account that an ARN names.
+pub(super) fn account_in(arn: &str) -> &str {
+    arn.split(':').nth(4).unwrap_or_default()
+}
+
+/// The name of a role or user without its path.
+pub(super) fn name_in(arn: &str) -> &str {
+    arn.rsplit('/').next().unwrap_or_default()
+}
+
+/// A session as STS writes it: without the role's path.
+pub(super) fn assumed_role_arn(role_arn: &str, session_name: &str) -> String {
+    format!("arn:aws:sts::{}:assumed-role/{}/{session_name}", account_in(role_arn), name_in(role_arn))
+}
+
+/// The unique id of a session: its role's, which is the same at every call, and its name.
+pub(super) fn assumed_role_id(role_arn: &str, session_name: &str) -> String {
+    format!("{}:{session_name}", Identifiers::named(role_arn).access_key_id("AROA"))
 }
 
 /// Credentials of a role session, as Lambda and the instance metadata service give them out.
@@ -78,17 +116,6 @@ impl Cloud {
     pub fn credentials_for(&self, caller: Caller) -> SessionCredentials {
         self.state().open_session(caller)
     }
-
-    /// From now on `action` (`iam:CreateAccessKey`, `ssm:*` or `*`) is denied to the function, instance or IAM user
-    /// of this name, or to everyone but people with `*`.
-    pub fn deny(&self, caller_name_or_any: &str, action: &str) {
-        self.state().denials.push((caller_name_or_any.to_owned(), action.to_owned()));
-    }
-
-    /// Takes a denial back.
-    pub fn allow(&self, caller_name_or_any: &str, action: &str) {
-        self.state().denials.retain(|(name, denied)| name != caller_name_or_any || denied != action);
-    }
 }
 
 impl State {
@@ -112,93 +139,50 @@ impl State {
     /// The account that a caller acts in.
     pub(super) fn account_of(&self, caller: &Caller) -> String {
         let account = match caller {
-            Caller::Function { account, .. } => Some(account),
-            Caller::InstanceRole { instance_id } => self.instances.get(instance_id).map(|instance| &instance.account),
-            Caller::AccessKey { access_key_id } => self.keys.get(access_key_id).map(|key| &key.account),
+            Caller::Function { role_arn, .. } => Some(account_in(role_arn)),
+            Caller::InstanceRole { instance_id } => {
+                self.instances.get(instance_id).map(|instance| instance.account.as_str())
+            }
+            Caller::AccessKey { access_key_id } => self.keys.get(access_key_id).map(|key| key.account.as_str()),
             Caller::Person | Caller::Aws => None,
         };
-        account.unwrap_or(&self.home_account).clone()
+        account.unwrap_or(&self.home_account).to_owned()
     }
 
-    /// The ARN that AWS's messages name.
-    pub(super) fn caller_arn(&self, caller: &Caller) -> String {
+    /// The role that a caller acts by and its session's name; a user has none.
+    pub(super) fn role_session(&self, caller: &Caller) -> Option<(String, String)> {
         let account = self.account_of(caller);
         match caller {
-            Caller::Function { name, .. } => format!("arn:aws:sts::{account}:assumed-role/{name}/{name}"),
-            Caller::InstanceRole { instance_id } => {
-                format!("arn:aws:sts::{account}:assumed-role/sql-server-host/{instance_id}")
-            }
-            Caller::AccessKey { access_key_id } => {
-                let user = self.keys.get(access_key_id).map_or("unknown", |key| key.user_name.as_str());
-                format!("arn:aws:iam::{account}:user/{user}")
-            }
-            Caller::Person | Caller::Aws => format!("arn:aws:sts::{account}:assumed-role/operator/person"),
+            Caller::Function { role_arn, session_name, .. } => Some((role_arn.clone(), session_name.clone())),
+            Caller::InstanceRole { instance_id } => Some((role_arn(&account, HOST_ROLE), instance_id.clone())),
+            Caller::Person | Caller::Aws => Some((role_arn(&account, PERSON_ROLE), "person".to_owned())),
+            Caller::AccessKey { .. } => None,
         }
     }
 
-    /// Refuses what the caller may not do. The IAM users of this AWS have the rights of a backup user and no more:
-    /// writing to S3, and GetCallerIdentity, which nobody can be denied.
-    pub(super) fn authorize(&mut self, turn: &mut Turn<'_>) -> Result<(), ServiceError> {
-        let action = format!("{}:{}", turn.service.name(), turn.action);
-        if let Caller::AccessKey { access_key_id } = turn.caller {
-            iam::authenticate(self, turn, access_key_id)?;
-            let granted = action == "sts:GetCallerIdentity" || action == "s3:PutObject";
-            if !granted {
-                return Err(self.denied(turn, &action));
-            }
-        }
-        if action != "sts:GetCallerIdentity" && self.is_denied(turn.caller, &action) {
-            return Err(self.denied(turn, &action));
-        }
-        Ok(())
-    }
-
-    fn is_denied(&self, caller: &Caller, action: &str) -> bool {
-        if matches!(caller, Caller::Person | Caller::Aws) {
-            return false;
-        }
-        let user = match caller {
-            Caller::AccessKey { access_key_id } => self.keys.get(access_key_id).map(|key| key.user_name.as_str()),
-            Caller::Function { .. } | Caller::InstanceRole { .. } | Caller::Person | Caller::Aws => None,
+    /// The ARN of the role or of the user whose policies say what a caller may do.
+    pub(super) fn identity_of(&self, caller: &Caller) -> String {
+        let user = |caller: &Caller| {
+            let Caller::AccessKey { access_key_id } = caller else { return String::new() };
+            let user = self.keys.get(access_key_id).map_or("unknown", |key| key.user_name.as_str());
+            format!("arn:aws:iam::{}:user/{user}", self.account_of(caller))
         };
-        let name = caller.name().or(user);
-        let covers = |denied: &str| {
-            denied == "*"
-                || denied == action
-                || action.starts_with(denied.trim_end_matches('*')) && denied.ends_with(":*")
-        };
-        self.denials.iter().any(|(who, denied)| (who == "*" || Some(who.as_str()) == name) && covers(denied))
+        self.role_session(caller).map_or_else(|| user(caller), |(role_arn, _)| role_arn)
     }
 
-    /// AWS's wording and each service's own code.
-    pub(super) fn denied(&self, turn: &Turn<'_>, action: &str) -> ServiceError {
-        let arn = self.caller_arn(turn.caller);
-        let resource = resource_named_by(turn);
-        let sentence = format!(
-            "User: {arn} is not authorized to perform: {action} on resource: {resource} \
-             because no identity-based policy allows the {action} action"
-        );
-        match turn.service {
-            Service::SecretsManager | Service::Ssm | Service::States | Service::Logs => {
-                ServiceError::new(400, "AccessDeniedException", sentence)
-            }
-            Service::Iam | Service::Sts => ServiceError::new(403, "AccessDenied", sentence),
-            Service::Sns => ServiceError::new(403, "AuthorizationError", sentence),
-            Service::S3 => ServiceError::new(403, "AccessDenied", sentence),
-            Service::Ec2 => ServiceError::new(
-                403,
-                "UnauthorizedOperation",
-                format!("You are not authorized to perform this operation. {sentence}"),
-            ),
+    /// The ARN that GetCallerIdentity and AWS's messages name.
+    pub(super) fn caller_arn(&self, caller: &Caller) -> String {
+        match self.role_session(caller) {
+            Some((role_arn, session_name)) => assumed_role_arn(&role_arn, &session_name),
+            None => self.identity_of(caller),
         }
     }
-}
 
-/// The resource in a denial's message: the first member that names one.
-fn resource_named_by(turn: &Turn<'_>) -> String {
-    let named = ["SecretId", "RoleArn", "TopicArn", "executionArn", "DocumentName", "CommandId", "Bucket", "Name"];
-    if let Some(user) = turn.optional_text("UserName") {
-        return format!("user {user}");
+    /// Whether there is such a role: of whoever was given credentials, of hosts, or one that may be assumed.
+    pub(super) fn has_role(&self, arn: &str) -> bool {
+        let is_somebodys = |caller: &Caller| self.role_session(caller).is_some_and(|(role_arn, _)| role_arn == arn);
+        self.roles.iter().any(|role| role == arn)
+            || name_in(arn) == HOST_ROLE
+            || self.sessions.values().any(|session| is_somebodys(&session.caller))
     }
-    named.iter().find_map(|member| turn.optional_text(member)).unwrap_or_else(|| "*".to_owned())
 }

@@ -14,6 +14,7 @@ use super::pages::page;
 use super::request::{Turn, filters, iso_8601};
 use super::state::{State, serves};
 use super::visibility::Replicated;
+use super::wildcards::matches_wildcards;
 use power::Way;
 
 /// A terminated instance is shown for about an hour.
@@ -136,7 +137,7 @@ fn describe_instances(state: &State, turn: &Turn<'_>) -> Result<Value, ServiceEr
         }
     }
     let delay = state.visibility.instance_tags;
-    let found: Vec<(&String, Value)> = state
+    let found: Vec<(&String, &Instance, BTreeMap<String, String>)> = state
         .instances
         .iter()
         .filter(|(id, instance)| {
@@ -148,13 +149,17 @@ fn describe_instances(state: &State, turn: &Turn<'_>) -> Result<Value, ServiceEr
         .filter_map(|(id, instance)| {
             let tags = instance.tags.seen(turn.now, delay).cloned().unwrap_or_default();
             let matches = filters.iter().all(|(name, values)| matches(id, instance, &tags, name, values));
-            matches.then(|| (id, description(id, instance, &tags)))
+            matches.then_some((id, instance, tags))
         })
         .collect();
     let token = turn.optional_text("NextToken");
     let invalid = || ServiceError::new(400, "InvalidNextToken", "The token is not valid");
-    let page = page(found, |(id, _)| (*id).clone(), size, token.as_deref(), invalid)?;
-    let reservation = |(id, instance): (&String, Value)| json!({ "ReservationId": id.replacen("i-", "r-", 1), "OwnerId": turn.account, "Instances": [instance] });
+    let page = page(found, |(id, ..)| (*id).clone(), size, token.as_deref(), invalid)?;
+    // Described only when the page is cut: a fleet of thousands is many pages.
+    let reservation = |(id, instance, tags): (&String, &Instance, BTreeMap<String, String>)| {
+        let instances = [description(id, instance, &tags)];
+        json!({ "ReservationId": id.replacen("i-", "r-", 1), "OwnerId": turn.account, "Instances": instances })
+    };
     let mut answer = json!({ "Reservations": page.items.into_iter().map(reservation).collect::<Vec<_>>() });
     if let Some(token) = page.next_token {
         answer["NextToken"] = Value::from(token);
@@ -173,18 +178,6 @@ fn matches(id: &str, instance: &Instance, tags: &BTreeMap<String, String>, name:
         "instance-state-name" => any(instance.state.name()),
         "instance-id" => any(id),
         _ => name.strip_prefix("tag:").and_then(|key| tags.get(key)).is_some_and(|value| any(value)),
-    }
-}
-
-/// EC2's filter values: `*` stands for any characters and `?` for one.
-fn matches_wildcards(pattern: &str, text: &str) -> bool {
-    let Some(first) = pattern.chars().next() else { return text.is_empty() };
-    let rest = &pattern[first.len_utf8()..];
-    match first {
-        '*' => text.char_indices().map(|(at, _)| at).chain([text.len()]).any(|at| matches_wildcards(rest, &text[at..])),
-        _ => text.chars().next().is_some_and(|character| {
-            (first == '?' || first == character) && matches_wildcards(rest, &text[character.len_utf8()..])
-        }),
     }
 }
 

@@ -26,6 +26,8 @@ pub struct Event {
     pub service: Service,
     /// The API action, or a word of ours for what AWS or a person did without an API call (`InvocationEnded`, …).
     pub action: String,
+    /// Whether it is a call to the API, and not what AWS or a person did without one.
+    pub is_call: bool,
     /// The input, with secret values redacted.
     pub input: Value,
     /// What the caller was told.

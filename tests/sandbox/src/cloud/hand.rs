@@ -2,6 +2,8 @@
 //!
 //! Where an API does it, the API is called, as [`Caller::Person`], so that AWS's own refusals hold.
 
+use std::collections::BTreeMap;
+
 use serde_json::{Value, json};
 
 use super::ec2::{self, InstanceState, Volume};
@@ -81,6 +83,15 @@ impl Cloud {
             "MoveToVersionId": move_to,
         });
         self.person(Service::SecretsManager, "UpdateSecretVersionStage", input).map(|_| ())
+    }
+
+    /// Puts a tag on a secret.
+    ///
+    /// # Errors
+    /// Secrets Manager's own.
+    pub fn tag_secret(&self, secret_id: &str, key: &str, value: &str) -> Result<(), ServiceError> {
+        let input = json!({ "SecretId": secret_id, "Tags": [{ "Key": key, "Value": value }] });
+        self.person(Service::SecretsManager, "TagResource", input).map(|_| ())
     }
 
     /// What RotateSecret leaves behind: a version labelled AWSPENDING that has no value (FACTS D).
@@ -187,6 +198,30 @@ impl Cloud {
             let to = InstanceState::Running;
             turn.effect(Effect::InstanceChanged { instance_id: instance_id.to_owned(), from: None, to });
             turn.effect(Effect::InstanceRestored { instance_id: instance_id.to_owned() });
+        });
+    }
+
+    /// Puts a tag on an instance, in whichever account it is.
+    pub fn tag_instance(&self, instance_id: &str, key: &str, value: &str) {
+        let set = [(key.to_owned(), value.to_owned())].into();
+        self.change_tags(instance_id, set, Vec::new());
+    }
+
+    /// Takes a tag off an instance, if it is there.
+    pub fn untag_instance(&self, instance_id: &str, key: &str) {
+        self.change_tags(instance_id, BTreeMap::new(), vec![key.to_owned()]);
+    }
+
+    fn change_tags(&self, instance_id: &str, set: BTreeMap<String, String>, removed: Vec<String>) {
+        let region = self.region_of(instance_id);
+        let input = json!({ "InstanceId": instance_id });
+        self.alter(Caller::Person, Service::Ec2, (&region, "TagsChange"), input, |state, turn| {
+            let Some(instance) = state.instances.get_mut(instance_id) else { return };
+            instance.tags.change(turn.now, |tags| {
+                tags.extend(set.clone());
+                tags.retain(|key, _| !removed.contains(key));
+            });
+            turn.effect(Effect::TagsChanged { resource: instance_id.to_owned(), set, removed });
         });
     }
 

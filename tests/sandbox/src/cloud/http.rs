@@ -39,6 +39,13 @@ impl Cloud {
         }
     }
 
+    /// The service and the operation that a request asks for, where it can be understood.
+    pub fn asked(request: &http::Request<Vec<u8>>) -> Option<(Service, String)> {
+        let scope = Scope::of(request).ok()?;
+        let (action, _) = operation(request, scope.service).ok()?;
+        Some((scope.service, action))
+    }
+
     /// The same for callers inside the sandbox, which need no XML.
     pub(super) fn handle_parsed(&self, request: &http::Request<Vec<u8>>) -> Result<Value, ServiceError> {
         let understood = self.understand(request).map_err(|(_, error)| error)?;

@@ -1,4 +1,6 @@
-//! IAM: users, their two access keys, and when a key was last used (FACTS A).
+//! IAM: users, their two access keys, when a key was last used (FACTS A), and what a role may do.
+
+mod simulation;
 
 use std::fmt;
 
@@ -68,6 +70,7 @@ pub(super) fn answer(state: &mut State, turn: &mut Turn<'_>) -> Result<Value, Se
         "UpdateAccessKey" => update_access_key(state, turn),
         "DeleteAccessKey" => delete_access_key(state, turn),
         "GetAccessKeyLastUsed" => get_access_key_last_used(state, turn),
+        "SimulatePrincipalPolicy" => simulation::simulate_principal_policy(state, turn),
         _ => Err(turn.unknown_action()),
     }
 }
@@ -266,7 +269,7 @@ fn get_access_key_last_used(state: &State, turn: &Turn<'_>) -> Result<Value, Ser
 /// Accepts a request that this key signed, or refuses it as the service does. A key that is Active but not yet seen
 /// at this endpoint is refused exactly like one that does not exist (FACTS A).
 pub(super) fn authenticate(state: &mut State, turn: &mut Turn<'_>, access_key_id: &str) -> Result<(), ServiceError> {
-    let delay = state.visibility.authenticates_at(turn.service, turn.region);
+    let delay = state.visibility.authenticates_at(turn.service, turn.region, turn.now);
     let key = state.keys.get_mut(access_key_id);
     let active = |key: &&mut AccessKey| key.status.seen(turn.now, delay) == Some(&Some(KeyStatus::Active));
     let Some(key) = key.filter(active) else { return Err(unknown_key(turn.service)) };

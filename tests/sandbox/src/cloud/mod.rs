@@ -11,6 +11,7 @@
 #![allow(clippy::expect_used, reason = "what a set-up or a hand asks for is refused by no rule of AWS's")]
 
 pub mod caller;
+pub mod calls;
 pub mod client;
 mod ec2;
 pub mod event;
@@ -20,6 +21,7 @@ pub mod http;
 mod iam;
 mod logs;
 mod pages;
+mod permissions;
 mod random;
 mod request;
 mod s3;
@@ -35,6 +37,7 @@ mod states;
 mod sts;
 pub mod views;
 pub mod visibility;
+mod wildcards;
 mod wire;
 
 #[cfg(test)]
@@ -46,7 +49,8 @@ use std::time::Duration;
 
 use serde_json::Value;
 
-pub use caller::{Caller, SessionCredentials};
+pub use caller::{Caller, SessionCredentials, role_of_function};
+pub use calls::ApiCall;
 pub use ec2::{InstanceState, Volume};
 pub use event::{Effect, Event, Outcome};
 pub use faults::{Fault, FaultKind};
@@ -230,7 +234,7 @@ impl Cloud {
             };
             let lost = matches!(fault, Some(FaultKind::LoseReplyAfterEffect));
             let (event, follow_ups) = turn.into_event(&answer, lost);
-            self.record(&mut state, event);
+            self.record(&mut state, Event { is_call: true, ..event });
             ((!lost).then_some(answer), follow_ups)
         };
         self.notify();

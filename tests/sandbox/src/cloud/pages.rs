@@ -19,12 +19,22 @@ pub(super) fn page<T>(
 ) -> Result<Page<T>, ServiceError> {
     let start = match token {
         None => 0,
-        Some(token) => items.iter().position(|item| token_of(&key(item)) == token).ok_or_else(invalid)? + 1,
+        Some(token) => {
+            let last = key_of(token).ok_or_else(&invalid)?;
+            items.iter().position(|item| key(item) == last).ok_or_else(&invalid)? + 1
+        }
     };
     let more = items.len() > start + size;
     let items: Vec<T> = items.into_iter().skip(start).take(size).collect();
     let next_token = items.last().filter(|_| more).map(|item| token_of(&key(item)));
     Ok(Page { items, next_token })
+}
+
+/// The key that a token names.
+fn key_of(token: &str) -> Option<String> {
+    let pairs = (0..token.len()).step_by(2).rev();
+    let bytes: Option<Vec<u8>> = pairs.map(|at| u8::from_str_radix(token.get(at..at + 2)?, 16).ok()).collect();
+    String::from_utf8(bytes?).ok()
 }
 
 fn token_of(key: &str) -> String {

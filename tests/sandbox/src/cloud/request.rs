@@ -66,6 +66,7 @@ impl<'a> Turn<'a> {
             region: self.region.to_owned(),
             service: self.service,
             action: self.action.to_owned(),
+            is_call: false,
             input: redact(self.input.clone()),
             outcome,
             effects: self.effects,
@@ -91,7 +92,7 @@ impl<'a> Turn<'a> {
         self.optional_text(name).ok_or_else(|| self.missing(name))
     }
 
-    fn missing(&self, name: &str) -> ServiceError {
+    pub(super) fn missing(&self, name: &str) -> ServiceError {
         let message = format!(
             "1 validation error detected: Value at '{name}' failed to satisfy constraint: Member must not be null"
         );

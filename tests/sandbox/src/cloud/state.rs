@@ -13,6 +13,7 @@ use super::event::Event;
 use super::faults::Faults;
 use super::iam::{AccessKey, User};
 use super::logs::LogGroups;
+use super::permissions::Denial;
 use super::random::Identifiers;
 use super::request::Turn;
 use super::s3::Buckets;
@@ -68,7 +69,7 @@ pub(super) struct State {
     pub(super) sessions: BTreeMap<String, Session>,
     /// Whether a key that nobody here gave out is a person's: see [`super::Cloud::admit_people`].
     pub(super) people_are_admitted: bool,
-    pub(super) denials: Vec<(String, String)>,
+    pub(super) denials: Vec<Denial>,
     pub(super) faults: Faults,
     pub(super) visibility: Visibility,
     /// Both ends of a rotation's labels are legal (FACTS D, the rule marked [D]).

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
+use super::caller::{assumed_role_arn, assumed_role_id};
 use super::request::{Turn, iso_8601};
 use super::state::State;
 use super::{Caller, ServiceError};
@@ -19,37 +20,36 @@ pub(super) fn answer(state: &mut State, turn: &mut Turn<'_>) -> Result<Value, Se
 }
 
 fn get_caller_identity(state: &State, turn: &Turn<'_>) -> Value {
-    let user_id = match turn.caller {
-        Caller::AccessKey { access_key_id } => state
-            .keys
-            .get(access_key_id)
-            .and_then(|key| state.users.get(&(key.account.clone(), key.user_name.clone())))
-            .map(|user| user.user_id.clone())
-            .unwrap_or_default(),
-        Caller::Function { name, .. } => format!("AROA0000000000FUNCTION:{name}"),
-        Caller::InstanceRole { instance_id } => format!("AROA0000000000INSTANCE:{instance_id}"),
-        Caller::Person | Caller::Aws => "AROA0000000000OPERATOR:person".to_owned(),
+    let user_id = |caller: &Caller| {
+        let Caller::AccessKey { access_key_id } = caller else { return None };
+        let key = state.keys.get(access_key_id)?;
+        state.users.get(&(key.account.clone(), key.user_name.clone())).map(|user| user.user_id.clone())
+    };
+    let user_id = match state.role_session(turn.caller) {
+        Some((role_arn, session_name)) => assumed_role_id(&role_arn, &session_name),
+        None => user_id(turn.caller).unwrap_or_default(),
     };
     json!({ "UserId": user_id, "Account": turn.account, "Arn": state.caller_arn(turn.caller) })
 }
 
-/// The role's account comes from its ARN; what the session may do is what the function's own name may do, so that
-/// [`super::Cloud::deny`] covers it there too. A role that does not exist is denied like one that trusts nobody.
+/// The session is the role's, in the role's account, and still the function's: a denial of either holds in it. A role
+/// that does not exist is denied like one that trusts nobody.
 fn assume_role(state: &mut State, turn: &mut Turn<'_>) -> Result<Value, ServiceError> {
     let role_arn = turn.text("RoleArn")?;
     let session_name = turn.text("RoleSessionName")?;
-    let known = state.roles.contains(&role_arn);
-    let account = role_arn.split(':').nth(4).unwrap_or_default().to_owned();
     let name = match turn.caller {
         Caller::Function { name, .. } => name.clone(),
-        Caller::InstanceRole { .. } | Caller::AccessKey { .. } => return Err(denied(state, turn, &role_arn)),
+        Caller::InstanceRole { .. } | Caller::AccessKey { .. } => return Err(untrusted(state, turn, &role_arn)),
         Caller::Person | Caller::Aws => "operator".to_owned(),
     };
-    if !known {
-        return Err(denied(state, turn, &role_arn));
+    if !state.roles.contains(&role_arn) {
+        return Err(untrusted(state, turn, &role_arn));
     }
-    let credentials = state.open_session(Caller::Function { name, account: account.clone() });
-    let role_name = role_arn.rsplit('/').next().unwrap_or_default();
+    let assumed = json!({
+        "AssumedRoleId": assumed_role_id(&role_arn, &session_name),
+        "Arn": assumed_role_arn(&role_arn, &session_name),
+    });
+    let credentials = state.open_session(Caller::Function { name, role_arn, session_name });
     let expires = turn.now.saturating_add(SESSION_LENGTH).unwrap_or(turn.now);
     Ok(json!({
         "Credentials": {
@@ -58,14 +58,11 @@ fn assume_role(state: &mut State, turn: &mut Turn<'_>) -> Result<Value, ServiceE
             "SessionToken": credentials.session_token,
             "Expiration": iso_8601(expires),
         },
-        "AssumedRoleUser": {
-            "AssumedRoleId": format!("AROA00000000000ASSUMED:{session_name}"),
-            "Arn": format!("arn:aws:sts::{account}:assumed-role/{role_name}/{session_name}"),
-        },
+        "AssumedRoleUser": assumed,
     }))
 }
 
-fn denied(state: &State, turn: &Turn<'_>, role_arn: &str) -> ServiceError {
+fn untrusted(state: &State, turn: &Turn<'_>, role_arn: &str) -> ServiceError {
     let arn = state.caller_arn(turn.caller);
     let message = format!("User: {arn} is not authorized to perform: sts:AssumeRole on resource: {role_arn}");
     ServiceError::new(403, "AccessDenied", message)

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use jiff::Timestamp;
 
-use super::ec2::{InstanceState, Volume};
+use super::ec2::{Instance, InstanceState, Volume};
 use super::sns::Notice;
 use super::ssm::InvocationStatus;
 use super::{Cloud, KeyStatus, Service};
@@ -54,6 +54,22 @@ pub struct InstanceView {
     pub tags: BTreeMap<String, String>,
     /// Whether it runs and its SSM agent answers.
     pub online: bool,
+}
+
+impl InstanceView {
+    fn of(id: &str, instance: &Instance) -> InstanceView {
+        InstanceView {
+            instance_id: id.to_owned(),
+            account: instance.account.clone(),
+            region: instance.region.clone(),
+            state: instance.state,
+            launch_time: instance.launch_time,
+            volumes: instance.volumes.clone(),
+            tags: instance.tags.truth().clone(),
+            online: instance.state == InstanceState::Running
+                && instance.agent.as_ref().is_some_and(|agent| agent.online),
+        }
+    }
 }
 
 /// A command and what became of it on each host.
@@ -131,27 +147,12 @@ impl Cloud {
 
     /// Every instance, in every account.
     pub fn instances(&self) -> Vec<InstanceView> {
-        let state = self.state();
-        state
-            .instances
-            .iter()
-            .map(|(id, instance)| InstanceView {
-                instance_id: id.clone(),
-                account: instance.account.clone(),
-                region: instance.region.clone(),
-                state: instance.state,
-                launch_time: instance.launch_time,
-                volumes: instance.volumes.clone(),
-                tags: instance.tags.truth().clone(),
-                online: instance.state == InstanceState::Running
-                    && instance.agent.as_ref().is_some_and(|agent| agent.online),
-            })
-            .collect()
+        self.state().instances.iter().map(|(id, instance)| InstanceView::of(id, instance)).collect()
     }
 
     /// One instance.
     pub fn instance(&self, instance_id: &str) -> Option<InstanceView> {
-        self.instances().into_iter().find(|instance| instance.instance_id == instance_id)
+        self.state().instances.get(instance_id).map(|instance| InstanceView::of(instance_id, instance))
     }
 
     /// Every command, in the order of sending.

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 
-use super::Service;
+use super::{Cloud, Service};
 
 /// How late each kind of change is seen.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -18,6 +18,9 @@ pub struct Visibility {
     pub access_key_authenticates: Duration,
     /// The same for single endpoints: a success at one endpoint proves nothing for another (FACTS A).
     pub access_key_authenticates_at: BTreeMap<(Service, String), Duration>,
+    /// Services that learn of no further key, since when: IAM's changes do not reach them (see
+    /// [`Cloud::let_iam_reach`]).
+    pub(super) cut_off_since: BTreeMap<Service, Timestamp>,
     /// ListAccessKeys and GetAccessKeyLastUsed know of a key or of its status.
     pub access_key_list: Duration,
     /// GetAccessKeyLastUsed knows of a use.
@@ -43,6 +46,7 @@ impl Visibility {
         Visibility {
             access_key_authenticates: Duration::from_secs(8),
             access_key_authenticates_at: BTreeMap::new(),
+            cut_off_since: BTreeMap::new(),
             access_key_list: Duration::from_secs(2),
             access_key_last_use: Duration::from_secs(60),
             secret: Duration::from_millis(500),
@@ -52,11 +56,27 @@ impl Visibility {
         }
     }
 
-    pub(super) fn authenticates_at(&self, service: Service, region: &str) -> Duration {
-        self.access_key_authenticates_at
-            .get(&(service, region.to_owned()))
-            .copied()
-            .unwrap_or(self.access_key_authenticates)
+    pub(super) fn authenticates_at(&self, service: Service, region: &str, now: Timestamp) -> Duration {
+        let usual = self.access_key_authenticates_at.get(&(service, region.to_owned()));
+        let usual = usual.copied().unwrap_or(self.access_key_authenticates);
+        // Whoever is cut off sees every key as it was then.
+        let since = self.cut_off_since.get(&service);
+        let cut_off = since.and_then(|since| Duration::try_from(now.duration_since(*since)).ok());
+        usual.max(cut_off.unwrap_or_default())
+    }
+}
+
+impl Cloud {
+    /// Whether IAM's changes reach a service from now on. While they do not, it knows the keys that it knew: S3 refuses
+    /// a new one with InvalidAccessKeyId, as it does for seconds after every CreateAccessKey (FACTS A).
+    pub fn let_iam_reach(&self, service: Service, reaches: bool) {
+        let now = self.clock().now();
+        let cut_off_since = &mut self.state().visibility.cut_off_since;
+        if reaches {
+            cut_off_since.remove(&service);
+        } else {
+            cut_off_since.entry(service).or_insert(now);
+        }
     }
 }
 

@@ -3,6 +3,7 @@
 
 use std::collections::BTreeSet;
 
+use super::check_story::check_story;
 use super::{FleetFile, HostEntry, SqlServerEntry};
 
 /// SQL Server 2012 to 2025; S3 credentials came with 16, and older ones are there to be refused.
@@ -15,7 +16,7 @@ pub(super) struct Flaw {
     pub(super) problem: String,
 }
 
-fn flaw<T>(place: impl Into<String>, problem: impl Into<String>) -> Result<T, Flaw> {
+pub(super) fn flaw<T>(place: impl Into<String>, problem: impl Into<String>) -> Result<T, Flaw> {
     Err(Flaw { place: place.into(), problem: problem.into() })
 }
 
@@ -30,7 +31,7 @@ pub(super) fn check(file: &FleetFile) -> Result<(), Flaw> {
             return flaw(format!("{place}.id"), format!("there is a host {} already", host.id));
         }
     }
-    Ok(())
+    check_story(file)
 }
 
 fn check_account(place: &str, account: &str) -> Result<(), Flaw> {
@@ -40,7 +41,7 @@ fn check_account(place: &str, account: &str) -> Result<(), Flaw> {
     flaw(place, format!("an account has 12 digits, unlike `{account}`"))
 }
 
-fn check_host(place: &str, host: &HostEntry) -> Result<(), Flaw> {
+pub(super) fn check_host(place: &str, host: &HostEntry) -> Result<(), Flaw> {
     if !is_instance_id(&host.id) {
         return flaw(
             format!("{place}.id"),

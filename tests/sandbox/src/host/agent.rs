@@ -3,6 +3,7 @@
 //! What stands here is which steps run, with which parameters, and what their ends mean; the processes themselves are
 //! in [`super::script`].
 
+use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -14,6 +15,7 @@ use serde_json::Value;
 
 use super::script::{self, Interpreter, Script, Signals};
 use super::windows::Engine;
+use super::{Host, model};
 use crate::clock::Clock;
 
 /// Characters of an output that the agent keeps (FACTS C).
@@ -78,6 +80,8 @@ pub struct Machine {
     pub real_time_limit: Duration,
     /// How a running script is stopped.
     pub signals: Arc<Signals>,
+    /// Whose model is played in place of the scripts, where one is.
+    pub model: Option<Arc<Host>>,
     /// What runs PowerShell scripts, where anything does.
     pub engine: Option<Engine>,
     /// The simulated time that each script takes.
@@ -158,10 +162,26 @@ fn parameters(document: &Value, given: &BTreeMap<String, String>) -> Result<BTre
             let value = given.get(name).cloned().or(default).ok_or_else(|| format!("parameter {name} has no value"))?;
             // A match anywhere in the value is enough: the agent does not anchor the pattern.
             let pattern = parameter["allowedPattern"].as_str().unwrap_or_default();
-            let matches = Regex::new(pattern).is_ok_and(|pattern| pattern.is_match(&value));
-            if matches { Ok((name.clone(), value)) } else { Err(format!("parameter {name} does not match {pattern}")) }
+            if is_allowed(pattern, &value) {
+                Ok((name.clone(), value))
+            } else {
+                Err(format!("parameter {name} does not match {pattern}"))
+            }
         })
         .collect()
+}
+
+/// To compile a pattern takes longer than all the rest of a model's command, and documents have the same few.
+fn is_allowed(pattern: &str, value: &str) -> bool {
+    thread_local! {
+        static COMPILED: RefCell<BTreeMap<String, Option<Regex>>> = const { RefCell::new(BTreeMap::new()) };
+    }
+    COMPILED.with_borrow_mut(|compiled| {
+        if !compiled.contains_key(pattern) {
+            compiled.insert(pattern.to_owned(), Regex::new(pattern).ok());
+        }
+        compiled.get(pattern).and_then(Option::as_ref).is_some_and(|pattern| pattern.is_match(value))
+    })
 }
 
 async fn run_step(
@@ -180,16 +200,7 @@ async fn run_step(
         }
         Precondition::NotUnderstood => return refused(&name, &action, "unrecognized precondition".to_owned()),
     }
-    let interpreter = match (action.as_str(), &machine.engine) {
-        ("aws:runShellScript", _) => Interpreter::Shell,
-        ("aws:runPowerShellScript", Some(engine)) => Interpreter::PowerShell(engine),
-        _ => return refused(&name, &action, format!("plugin {action} cannot run here")),
-    };
     let substituted = substituted(document, parameters, machine.agent);
-    let lines = step["inputs"]["runCommand"].as_array().into_iter().flatten().filter_map(Value::as_str);
-    let text = substituted.iter().fold(lines.collect::<Vec<_>>().join("\n"), |text, (name, value)| {
-        text.replace(&format!("{{{{ {name} }}}}"), value).replace(&format!("{{{{{name}}}}}"), value)
-    });
     let limit = time_limit(&step["inputs"]["timeoutSeconds"], &substituted);
     if !machine.slow.is_zero() {
         machine.clock.sleep(machine.slow.min(limit)).await;
@@ -197,15 +208,41 @@ async fn run_step(
     if machine.slow > limit {
         return into_result(script::End::killed(), name, action);
     }
+    let played = match &machine.model {
+        Some(host) => model::play(host, &name, parameters, limit.saturating_sub(machine.slow)).await,
+        None => run_script(document, step, parameters, &substituted, limit, machine).await,
+    };
+    match played {
+        Ok(end) => into_result(end, name, action),
+        Err(complaint) => refused(&name, &action, complaint),
+    }
+}
+
+/// The error says why the script could not be run at all.
+async fn run_script(
+    document: &Value,
+    step: &Value,
+    parameters: &BTreeMap<String, String>,
+    substituted: &BTreeMap<String, String>,
+    limit: Duration,
+    machine: &Machine,
+) -> Result<script::End, String> {
+    let interpreter = match (step["action"].as_str().unwrap_or_default(), &machine.engine) {
+        ("aws:runShellScript", _) => Interpreter::Shell,
+        ("aws:runPowerShellScript", Some(engine)) => Interpreter::PowerShell(engine),
+        (action, _) => return Err(format!("plugin {action} cannot run here")),
+    };
+    let lines = step["inputs"]["runCommand"].as_array().into_iter().flatten().filter_map(Value::as_str);
+    let text = substituted.iter().fold(lines.collect::<Vec<_>>().join("\n"), |text, (name, value)| {
+        text.replace(&format!("{{{{ {name} }}}}"), value).replace(&format!("{{{{{name}}}}}"), value)
+    });
     let mut variables = machine.variables.clone();
     variables.extend(agent_variables(machine));
     variables.extend(environment_parameters(document, parameters, machine.agent));
-    let folder = machine.folder.join(&name);
+    let folder = machine.folder.join(step["name"].as_str().unwrap_or_default());
     let script = Script { folder: &folder, text: &text, interpreter, variables: &variables };
-    match script.run(limit.min(machine.real_time_limit), &machine.signals).await {
-        Ok(end) => into_result(end, name, action),
-        Err(error) => refused(&name, &action, format!("{}: {error}", folder.display())),
-    }
+    let ended = script.run(limit.min(machine.real_time_limit), &machine.signals).await;
+    ended.map_err(|error| format!("{}: {error}", folder.display()))
 }
 
 enum Precondition {
@@ -317,6 +354,7 @@ mod tests {
             variables: vec![("PATH".to_owned(), "/usr/bin:/bin".to_owned())],
             real_time_limit: Duration::from_secs(60),
             signals: Arc::default(),
+            model: None,
             engine: None,
             slow: Duration::from_secs(if name == "slow" { 301 } else { 0 }),
             clock: Clock::starting_at(jiff::Timestamp::UNIX_EPOCH),

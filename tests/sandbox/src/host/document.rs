@@ -1,7 +1,7 @@
 //! Builds an SSM document from its folder: one rule, the same for the local AWS and for the CDK app.
 //!
-//! A string that is exactly `{{script:NAME}}` is replaced by the text of the file NAME beside the document, without the
-//! indentation of its lines, without blank lines and without those that are a comment and nothing else (both scripts'
+//! A string that is exactly `{{script:NAME}}` is replaced by the text of the file NAME, a path that begins at the
+//! document's folder, without the indentation of its lines, without blank lines and without those that are a comment and nothing else (both scripts'
 //! comments begin with `#`); a first line `#!…` stays. So the scripts stay real files that can be linted, tested and
 //! explained, and both together with a command's parameters fit the 64 KB that SSM takes.
 
@@ -13,6 +13,9 @@ use serde_json::Value;
 
 /// The most that SSM takes as a document's content (FACTS C).
 const CONTENT_LIMIT_BYTES: usize = 64 * 1024;
+
+/// The folders below `statemachine/documents` that are documents, each under its own name in SSM.
+pub const NAMES: [&str; 2] = ["apply-s3-credential", "inspect-s3-credential"];
 
 /// A folder that gives no document.
 #[derive(Debug, thiserror::Error)]
@@ -94,8 +97,12 @@ mod tests {
 
     use super::*;
 
-    fn folder() -> PathBuf {
-        Path::new(env!("CARGO_MANIFEST_DIR")).join("../../statemachine/documents/apply-s3-credential")
+    fn documents() -> PathBuf {
+        Path::new(env!("CARGO_MANIFEST_DIR")).join("../../statemachine/documents")
+    }
+
+    fn built(name: &str) -> Value {
+        build(&documents().join(name)).unwrap()
     }
 
     fn steps(document: &Value) -> Vec<(String, String)> {
@@ -109,59 +116,112 @@ mod tests {
             .collect()
     }
 
+    /// The platforms of a document, each with the two files of its script below `statemachine/documents`.
+    fn scripts(name: &str) -> [(&'static str, [String; 2]); 2] {
+        let own = name.trim_end_matches("-s3-credential");
+        [("Linux", "linux.sh", "sh"), ("Windows", "windows.ps1", "ps1")]
+            .map(|(platform, shared, ending)| (platform, [format!("host/{shared}"), format!("{name}/{own}.{ending}")]))
+    }
+
     #[test]
     fn each_platform_has_its_script_and_loses_nothing_that_runs() {
-        let document = build(&folder()).unwrap();
-        let names = [("Linux", "linux.sh"), ("Windows", "windows.ps1")];
-        assert_eq!(steps(&document).len(), names.len());
-        for ((platform, script), (expected, name)) in steps(&document).into_iter().zip(names) {
-            assert_eq!(platform, expected);
-            let file = fs::read_to_string(folder().join(name)).unwrap();
-            let kept: Vec<&str> = script.lines().collect();
-            let mut next = 0;
-            for line in file.lines().map(str::trim_start) {
-                if kept.get(next) == Some(&line) {
-                    next += 1;
-                } else {
-                    assert!(line.is_empty() || line.starts_with('#'), "{name} lost a line that runs: {line}");
+        for name in NAMES {
+            let steps = steps(&built(name));
+            assert_eq!(steps.len(), scripts(name).len());
+            for ((platform, script), (expected, files)) in steps.into_iter().zip(scripts(name)) {
+                assert_eq!(platform, expected);
+                let read = |file: &String| fs::read_to_string(documents().join(file)).unwrap();
+                let whole: String = files.iter().map(read).collect();
+                let kept: Vec<&str> = script.lines().collect();
+                let mut next = 0;
+                for line in whole.lines().map(str::trim_start) {
+                    if kept.get(next) == Some(&line) {
+                        next += 1;
+                    } else {
+                        assert!(line.is_empty() || line.starts_with('#'), "{files:?} lost a line that runs: {line}");
+                    }
                 }
+                assert_eq!(next, kept.len(), "{files:?} gained a line");
             }
-            assert_eq!(next, kept.len(), "{name} gained a line");
         }
     }
 
     #[test]
     fn no_script_has_a_text_over_several_lines_that_its_indentation_or_a_number_sign_is_part_of() {
-        for (name, here) in [("linux.sh", "<<"), ("windows.ps1", "@\"")] {
-            let file = fs::read_to_string(folder().join(name)).unwrap();
+        for file in NAMES.into_iter().flat_map(scripts).flat_map(|(_, files)| files) {
+            let here = if file.ends_with(".sh") { "<<" } else { "@\"" };
+            let script = fs::read_to_string(documents().join(&file)).unwrap();
             let opens = |line: &&str| !line.trim_start().starts_with('#') && line.replace("<<<", "").contains(here);
-            let found: Vec<&str> = file.lines().filter(opens).filter(|line| !line.contains("((")).collect();
-            assert!(found.is_empty(), "{name}: {found:?}");
+            let found: Vec<&str> = script.lines().filter(opens).filter(|line| !line.contains("((")).collect();
+            assert!(found.is_empty(), "{file}: {found:?}");
         }
     }
 
     #[test]
     fn every_parameter_is_declared_used_and_anchored() {
-        let document = build(&folder()).unwrap();
-        let declared = document["parameters"].as_object().unwrap();
-        for (name, parameter) in declared {
-            let pattern = parameter["allowedPattern"].as_str().unwrap();
-            assert!(pattern.starts_with('^') && pattern.ends_with('$'), "{name}: {pattern}");
-            assert_eq!(parameter["type"], "String", "{name}");
-            // timeoutSeconds is no script, so its parameter is always replaced as text.
-            assert_eq!(parameter["interpolationType"] == "ENV_VAR", name != "executionTimeout", "{name}");
+        for document in NAMES.map(built) {
+            let declared = document["parameters"].as_object().unwrap();
+            for (name, parameter) in declared {
+                let pattern = parameter["allowedPattern"].as_str().unwrap();
+                assert!(pattern.starts_with('^') && pattern.ends_with('$'), "{name}: {pattern}");
+                assert_eq!(parameter["type"], "String", "{name}");
+                // timeoutSeconds is no script, so its parameter is always replaced as text.
+                assert_eq!(parameter["interpolationType"] == "ENV_VAR", name != "executionTimeout", "{name}");
+            }
+            let declared: BTreeSet<&str> = declared.keys().map(String::as_str).collect();
+            for step in document["mainSteps"].as_array().unwrap() {
+                let text = step.to_string();
+                let used: BTreeSet<&str> =
+                    text.split("{{ ").skip(1).map(|rest| rest.split(" }}").next().unwrap()).collect();
+                // Windows finds its instances in the registry.
+                let not_used: BTreeSet<&str> = declared.difference(&used).copied().collect();
+                let is_windows = step["precondition"]["StringEquals"][1] == "Windows";
+                assert_eq!(not_used, BTreeSet::from_iter(is_windows.then_some("endpoints")), "{}", step["name"]);
+                assert!(used.is_subset(&declared), "{}: {used:?}", step["name"]);
+            }
         }
-        let declared: BTreeSet<&str> = declared.keys().map(String::as_str).collect();
-        for step in document["mainSteps"].as_array().unwrap() {
-            let text = step.to_string();
-            let used: BTreeSet<&str> =
-                text.split("{{ ").skip(1).map(|rest| rest.split(" }}").next().unwrap()).collect();
-            // Windows finds its instances in the registry.
-            let not_used: BTreeSet<&str> = declared.difference(&used).copied().collect();
-            let expected =
-                if step["name"] == "applyOnWindows" { BTreeSet::from(["endpoints"]) } else { BTreeSet::new() };
-            assert_eq!(not_used, expected, "{}", step["name"]);
-            assert!(used.is_subset(&declared), "{}: {used:?}", step["name"]);
+    }
+
+    #[test]
+    fn both_documents_take_a_parameter_by_the_same_pattern_and_default() {
+        let [apply, inspect] = NAMES.map(built);
+        let parameters = |document: &Value| {
+            let mut parameters = document["parameters"].as_object().unwrap().clone();
+            // Of what a parameter is for they say different things.
+            parameters.values_mut().for_each(|parameter| parameter["description"] = Value::Null);
+            parameters
+        };
+        let (mut apply, inspect) = (parameters(&apply), parameters(&inspect));
+        assert!(apply.remove("proof").is_some(), "an inspection proves nothing");
+        assert_eq!(apply, inspect);
+    }
+
+    /// Every word of a script that could make, change or drop a credential, or back up: an uppercase CREDENTIAL that is
+    /// not part of a longer word, and BACKUP, but for the names of the two rights that SQL Server is asked for.
+    fn words_that_change(script: &str) -> Vec<String> {
+        const RIGHTS: [&str; 2] = [
+            "HAS_PERMS_BY_NAME(NULL, NULL, N'ALTER ANY CREDENTIAL')",
+            "HAS_PERMS_BY_NAME(N'model', N'DATABASE', N'BACKUP DATABASE')",
+        ];
+        let without = RIGHTS.iter().fold(script.to_owned(), |script, right| script.replacen(right, "", 1));
+        let is_part = |character: char| character.is_ascii_alphanumeric() || character == '_';
+        let lines = without.lines().filter(|line| !line.contains("lacks ALTER ANY CREDENTIAL"));
+        let words = |line: &str| line.split(|character| !is_part(character)).map(str::to_owned).collect::<Vec<_>>();
+        lines
+            .flat_map(words)
+            .filter(|word| ["CREDENTIAL", "BACKUP", "RESTORE", "EXEC"].contains(&word.as_str()))
+            .collect()
+    }
+
+    #[test]
+    fn the_inspection_has_no_statement_that_changes_anything_and_no_way_to_call_with_the_key() {
+        for (platform, script) in steps(&built("inspect-s3-credential")) {
+            assert_eq!(words_that_change(&script), Vec::<String>::new(), "{platform}");
+            assert!(!script.contains("with_access_key") && !script.contains("get-caller-identity"), "{platform}");
+        }
+        for (platform, script) in steps(&built("apply-s3-credential")) {
+            let found: BTreeSet<String> = words_that_change(&script).into_iter().collect();
+            assert_eq!(found, BTreeSet::from(["BACKUP", "CREDENTIAL"].map(str::to_owned)), "{platform}: the test sees");
         }
     }
 
@@ -185,7 +245,8 @@ mod tests {
 
     #[test]
     fn no_pattern_lets_a_hostile_value_through() {
-        let document = build(&folder()).unwrap();
+        // The other document has the same (see above), but for one parameter that it lacks.
+        let document = built("apply-s3-credential");
         for (name, parameter) in document["parameters"].as_object().unwrap() {
             let pattern = regex_lite::Regex::new(parameter["allowedPattern"].as_str().unwrap()).unwrap();
             let good = good_value(name);
@@ -222,11 +283,13 @@ mod tests {
     }
 
     #[test]
-    fn the_document_leaves_room_for_the_longest_parameters_of_a_command() {
-        let document = build(&folder()).unwrap().to_string().len();
-        // Two ARNs of 600 characters at most, and what is fixed.
-        let parameters = rotation::settings::LISTS_OF_A_COMMAND + 2 * 600 + 500;
-        assert!(document + parameters <= CONTENT_LIMIT_BYTES, "{document} bytes and {parameters} of parameters");
+    fn each_document_leaves_room_for_the_longest_parameters_of_a_command() {
+        for document in NAMES {
+            let bytes = built(document).to_string().len();
+            // Two ARNs of 600 characters at most, and what is fixed.
+            let parameters = rotation::settings::LISTS_OF_A_COMMAND + 2 * 600 + 500;
+            assert!(bytes + parameters <= CONTENT_LIMIT_BYTES, "{document}: {bytes} bytes, {parameters} of parameters");
+        }
     }
 
     #[test]

@@ -10,7 +10,7 @@ use tokio::sync::Semaphore;
 
 use super::event::HostObserver;
 use super::{
-    BackupObject, CloudError, Host, HostCloud, HostCommand, HostEvent, HostSetUp, StepResult, StepStatus, agent,
+    BackupObject, CloudError, Host, HostCloud, HostCommand, HostEvent, HostSetUp, Runs, StepResult, StepStatus, agent,
 };
 use crate::cloud::{Caller, Cloud, Delivery, InvocationStatus, InvocationUpdate, PluginResult, Service, ServiceError};
 
@@ -86,8 +86,8 @@ impl Fleet {
             parameters: delivery.parameters,
         };
         // The semaphore lives as long as the fleet, so it is never closed; a slow host must not hold a place in it
-        // while it sleeps, so such hosts run without one.
-        let place = if host.is_slow() { None } else { self.running.acquire().await.ok() };
+        // while it sleeps, so such hosts run without one, as do models, which start nothing and may sleep anywhere.
+        let place = if host.is_slow() || host.runs() == Runs::Model { None } else { self.running.acquire().await.ok() };
         let results = host.run(&command).await;
         drop(place);
         self.cloud.record_output(&delivery.command_id, &delivery.instance_id, update(&results));

@@ -5,15 +5,18 @@
 //!
 //! Read in this order: [`document`] (how a document is built), [`agent`] (how SSM runs it), [`sql_server`] and [`tsql`]
 //! (what an instance does), [`sqlcmd`] and [`aws_cli`] (the tools), [`windows`] (what a Windows host has besides),
-//! [`fleet`] (all hosts of a cloud). Every situation of a host, with both scripts: `tests/situations`.
+//! [`fleet`] (all hosts of a cloud), [`model`] (a host without bash, for those who need thousands). Every situation of a
+//! host, with both scripts and the model: `tests/situations`.
 
 #![allow(clippy::expect_used, reason = "a poisoned mutex means that a test has failed already")]
 
 pub mod agent;
 pub mod aws_cli;
+mod disk;
 pub mod document;
 pub mod event;
 pub mod fleet;
+mod model;
 pub mod protocol;
 pub mod s3_url;
 mod script;
@@ -23,7 +26,7 @@ pub mod sqlcmd;
 pub mod tsql;
 pub mod windows;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::fs;
 use std::io;
 use std::os::unix::fs::{PermissionsExt, symlink};
@@ -35,6 +38,7 @@ use serde_json::Value;
 use tokio::net::TcpListener;
 
 pub use agent::{Agent, Platform, StepResult, StepStatus};
+pub use disk::HeldLock;
 pub use event::{HeldKey, HostEvent, HostHappening};
 pub use sql_server::{BackupObject, Credential, Login, SqlServer, SqlServerFaults};
 
@@ -88,6 +92,16 @@ impl CloudError {
     }
 }
 
+/// What plays a host's part when a command comes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Runs {
+    /// The document's real script, as a process.
+    #[default]
+    Script,
+    /// The model of it: no process, no socket and no file is made, and thousands of commands take a second. Linux only.
+    Model,
+}
+
 /// What a host is made of.
 #[derive(Clone, Debug, Default)]
 pub struct HostSetUp {
@@ -97,13 +111,18 @@ pub struct HostSetUp {
     pub region: String,
     /// Its operating system.
     pub platform: Platform,
+    /// What plays its part.
+    pub runs: Runs,
     /// Its SSM agent.
     pub agent: Agent,
     /// Its SQL Server instances by endpoint, `host` or `host,port`.
     pub sql_servers: Vec<(String, SqlServer)>,
     /// How many real seconds its script waits for the lock, for the hinted version and for another backup of model.
     /// Simulated time stands still meanwhile, so that it would mostly wait in vain: none is the default.
+    /// A model waits in simulated time.
     pub patience_seconds: u32,
+    /// The simulated time that passes before each call that a model makes; the script takes none.
+    pub step_time: Duration,
     /// What goes wrong.
     pub faults: HostFaults,
 }
@@ -152,9 +171,11 @@ pub struct Host {
     instance_id: String,
     region: String,
     platform: Platform,
+    runs: Runs,
     agent: Agent,
     engine: Option<Engine>,
     patience_seconds: u32,
+    step_time: Duration,
     root: PathBuf,
     clock: Clock,
     cloud: Arc<dyn HostCloud>,
@@ -166,7 +187,8 @@ struct HostState {
     sql_servers: BTreeMap<Endpoint, SqlServer>,
     faults: HostFaults,
     processes: Vec<Process>,
-    batches: BTreeSet<String>,
+    batches: Vec<String>,
+    disk: disk::Disk,
     observers: Vec<event::HostObserver>,
 }
 
@@ -180,21 +202,25 @@ impl Host {
     /// When the folder cannot be written.
     pub fn new(set_up: HostSetUp, clock: Clock, cloud: Arc<dyn HostCloud>, folder: &Path) -> io::Result<Arc<Host>> {
         let root = folder.join(&set_up.instance_id);
-        for part in ["bin", "state", "orchestration"] {
-            fs::create_dir_all(root.join(part))?;
+        if set_up.runs == Runs::Script {
+            for part in ["bin", "state", "orchestration"] {
+                fs::create_dir_all(root.join(part))?;
+            }
+            fs::set_permissions(root.join("state"), fs::Permissions::from_mode(0o700))?;
         }
-        fs::set_permissions(root.join("state"), fs::Permissions::from_mode(0o700))?;
         let sql_servers = set_up.sql_servers.into_iter().map(|(name, server)| (endpoint(&name), server)).collect();
         let state = HostState { sql_servers, faults: set_up.faults, ..HostState::default() };
         Ok(Arc::new(Host {
             instance_id: set_up.instance_id,
             region: set_up.region,
             platform: set_up.platform,
+            runs: set_up.runs,
             agent: set_up.agent,
             engine: Some(set_up.platform)
                 .filter(|on| *on == Platform::Windows)
                 .and_then(|_| Engine::from_environment().ok()),
             patience_seconds: set_up.patience_seconds,
+            step_time: set_up.step_time,
             root,
             clock,
             cloud,
@@ -212,7 +238,12 @@ impl Host {
         self.platform
     }
 
-    /// The host's folder: its state directory, and what the agent left on the disk.
+    /// What plays its part.
+    pub fn runs(&self) -> Runs {
+        self.runs
+    }
+
+    /// The host's folder: its state directory, and what the agent left on the disk. A model has none.
     pub fn root(&self) -> &Path {
         &self.root
     }
@@ -222,8 +253,11 @@ impl Host {
         self.tell(HostHappening::CommandStarted { command_id: command.command_id.clone() });
         let lie = self.lock().faults.lie.clone();
         let results = match lie {
-            Some(lie) => vec![lying(self.platform, lie)],
-            None => self.run_document(command).await.unwrap_or_else(|error| vec![broken(self.platform, &error)]),
+            Some(lie) => vec![lying(command, self.platform, lie)],
+            None => {
+                let broken = |error| vec![broken(command, self.platform, &error)];
+                self.run_document(command).await.unwrap_or_else(broken)
+            }
         };
         let succeeded = agent::succeeded(&results);
         self.tell(HostHappening::CommandEnded { command_id: command.command_id.clone(), succeeded });
@@ -231,28 +265,37 @@ impl Host {
     }
 
     async fn run_document(self: &Arc<Host>, command: &HostCommand) -> io::Result<Vec<StepResult>> {
+        if self.runs == Runs::Model {
+            let machine = agent::Machine { model: Some(Arc::clone(self)), ..self.machine(command) };
+            return Ok(agent::run_document(&command.document, &command.parameters, &machine).await);
+        }
         self.furnish(command)?;
         let listener = TcpListener::bind(("127.0.0.1", 0)).await?;
-        let address = listener.local_addr()?;
-        let signals = Arc::new(Signals::default());
-        let service = tokio::spawn(service::serve(Arc::clone(self), listener, Arc::clone(&signals)));
-        let machine = agent::Machine {
+        let variables = self.variables(&listener.local_addr()?.to_string());
+        let machine = agent::Machine { variables, ..self.machine(command) };
+        let service = tokio::spawn(service::serve(Arc::clone(self), listener, Arc::clone(&machine.signals)));
+        let results = agent::run_document(&command.document, &command.parameters, &machine).await;
+        service.abort();
+        Ok(results)
+    }
+
+    /// Where and as what a command's document runs.
+    fn machine(&self, command: &HostCommand) -> agent::Machine {
+        agent::Machine {
             agent: self.agent,
             platform: self.platform,
             instance_id: self.instance_id.clone(),
             region: self.region.clone(),
             command_id: command.command_id.clone(),
             folder: self.root.join("orchestration").join(&command.command_id),
-            variables: self.variables(&address.to_string()),
+            variables: Vec::new(),
             real_time_limit: REAL_TIME_LIMIT,
-            signals,
+            signals: Arc::new(Signals::default()),
+            model: None,
             engine: self.engine.clone(),
             slow: self.lock().faults.slow,
             clock: self.clock.clone(),
-        };
-        let results = agent::run_document(&command.document, &command.parameters, &machine).await;
-        service.abort();
-        Ok(results)
+        }
     }
 
     /// All that a script finds in its environment.
@@ -298,10 +341,21 @@ impl Host {
             let instances = servers.iter().map(|((host, port), server)| (host.as_str(), *port, server));
             keep(&self.root.join("windows"), &windows::fixture(instances))?;
         }
-        // Whatever is written to /dev/full fails as on a full disk; the script writes every marker to this name first.
         let rotation = command.parameters.get("rotation").map(String::as_str).unwrap_or_default();
-        let marker = self.root.join("state").join(format!("{rotation}.marker.new"));
-        place(&marker, faults.disk_full.then_some(Path::new("/dev/full")))
+        self.fill_disk(rotation, faults.disk_full)
+    }
+
+    /// Whatever is written to /dev/full fails as on a full disk; the script writes every marker to the first name
+    /// before it replaces the old one. What the log has said until then is kept as the script keeps it.
+    fn fill_disk(&self, rotation: &str, is_full: bool) -> io::Result<()> {
+        let file = |extension: &str| self.root.join("state").join(format!("{rotation}.{extension}"));
+        if is_full && file("log").symlink_metadata().is_ok_and(|log| log.is_file()) {
+            fs::rename(file("log"), file("log.1"))?;
+        }
+        for name in ["marker.new", "log"] {
+            place(&file(name), is_full.then_some(Path::new("/dev/full")))?;
+        }
+        Ok(())
     }
 
     /// Changes what goes wrong from now on.
@@ -329,17 +383,20 @@ impl Host {
         self.lock().processes.clone()
     }
 
-    /// Every batch of T-SQL that reached an instance so far. Some hold a secret.
-    pub fn batches(&self) -> BTreeSet<String> {
+    /// Every batch of T-SQL that reached an instance so far, in order. Some hold a secret.
+    pub fn batches(&self) -> Vec<String> {
         self.lock().batches.clone()
     }
 
-    /// Every file that the host has now, but for its tools.
+    /// Every file that the host has now, but for its tools; a model has none.
     ///
     /// # Errors
     /// When the folder cannot be read.
     pub fn files(&self) -> io::Result<Vec<PathBuf>> {
         let mut files = Vec::new();
+        if self.runs == Runs::Model {
+            return Ok(files);
+        }
         let mut folders = vec![self.root.join("state"), self.root.join("orchestration")];
         while let Some(folder) = folders.pop() {
             for entry in fs::read_dir(folder)? {
@@ -409,20 +466,19 @@ fn furnish_system(folder: &Path, missing: &[String]) -> io::Result<()> {
 }
 
 /// The step of a host's platform, that never ran.
-fn unrun(platform: Platform) -> StepResult {
-    let (name, action) = match platform {
-        Platform::Linux => ("applyOnLinux", "aws:runShellScript"),
-        Platform::Windows => ("applyOnWindows", "aws:runPowerShellScript"),
-    };
+fn unrun(command: &HostCommand, platform: Platform) -> StepResult {
+    let steps = command.document["mainSteps"].as_array();
+    let step = steps.into_iter().flatten().find(|step| step["precondition"]["StringEquals"][1] == platform.name());
+    let text = |member: &str| step.and_then(|step| step[member].as_str()).unwrap_or_default().to_owned();
     let (stdout, stderr) = (String::new(), String::new());
     let (status, exit_code) = (StepStatus::Failed, 1);
-    StepResult { name: name.to_owned(), action: action.to_owned(), status, exit_code, stdout, stderr }
+    StepResult { name: text("name"), action: text("action"), status, exit_code, stdout, stderr }
 }
 
-fn lying(platform: Platform, lie: String) -> StepResult {
-    StepResult { status: StepStatus::Success, exit_code: 0, stdout: lie, ..unrun(platform) }
+fn lying(command: &HostCommand, platform: Platform, lie: String) -> StepResult {
+    StepResult { status: StepStatus::Success, exit_code: 0, stdout: lie, ..unrun(command, platform) }
 }
 
-fn broken(platform: Platform, error: &io::Error) -> StepResult {
-    StepResult { stderr: format!("the sandbox could not run the script: {error}"), ..unrun(platform) }
+fn broken(command: &HostCommand, platform: Platform, error: &io::Error) -> StepResult {
+    StepResult { stderr: format!("the sandbox could not run the script: {error}"), ..unrun(command, platform) }
 }

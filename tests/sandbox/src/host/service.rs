@@ -5,13 +5,20 @@ use std::sync::Arc;
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::Notify;
 use tokio::task::JoinSet;
 
 use super::protocol::{Call, Reply};
 use super::script::Signals;
 use super::sql_server::{BackupObject, OperatingSystemError, S3Answer};
 use super::{Host, Process, aws_cli, event, sqlcmd};
+
+/// How a script ends in the middle of a call.
+pub(super) enum Interruption {
+    /// The call hangs until the time-out has come.
+    TimeOut,
+    /// The agent is stopped, and the script with it.
+    Stopped,
+}
 
 /// Answers until it is aborted, each call in a task of its own: a hanging statement holds up nobody else.
 pub(super) async fn serve(host: Arc<Host>, listener: TcpListener, signals: Arc<Signals>) {
@@ -27,7 +34,12 @@ async fn answer(host: &Host, mut stream: TcpStream, signals: &Signals) -> io::Re
     let mut bytes = Vec::new();
     stream.read_to_end(&mut bytes).await?;
     let call = Call::read(&mut bytes.as_slice())?;
-    if let Some(end) = host.end_during(&call, signals) {
+    let interruption = host.interruption(&call);
+    let end = interruption.map(|interruption| match interruption {
+        Interruption::TimeOut => &signals.time_out,
+        Interruption::Stopped => &signals.terminate,
+    });
+    if let Some(end) = end {
         // The script's end comes now, in real time: nobody waits for the minutes that it would take.
         end.notify_one();
         // Nothing answers: the stand-in dies with the script, and the service ends after it.
@@ -39,16 +51,18 @@ async fn answer(host: &Host, mut stream: TcpStream, signals: &Signals) -> io::Re
 }
 
 impl Host {
-    fn end_during<'a>(&self, call: &Call, signals: &'a Signals) -> Option<&'a Notify> {
+    /// How the script ends while this call runs, if it does.
+    pub(super) fn interruption(&self, call: &Call) -> Option<Interruption> {
         let state = self.lock();
         let runs = |statement: &Option<String>| {
             statement.as_ref().is_some_and(|statement| call.stdin.starts_with(statement.as_bytes()))
         };
-        let time_out = runs(&state.faults.hanging_statement).then_some(&signals.time_out);
-        time_out.or_else(|| runs(&state.faults.stopped_during).then_some(&signals.terminate))
+        let time_out = runs(&state.faults.hanging_statement).then_some(Interruption::TimeOut);
+        time_out.or_else(|| runs(&state.faults.stopped_during).then_some(Interruption::Stopped))
     }
 
-    fn answer(&self, call: Call) -> Reply {
+    /// What a tool prints, and how it ends.
+    pub(super) fn answer(&self, call: Call) -> Reply {
         self.lock().processes.push(Process {
             program: call.program.clone(),
             arguments: call.arguments.clone(),

@@ -56,7 +56,7 @@ impl std::fmt::Debug for Login {
 }
 
 /// A row of sys.credentials, with the secret that it does not show.
-#[derive(Clone)]
+#[derive(Clone, PartialEq, Eq)]
 pub struct Credential {
     /// The identity.
     pub identity: String,
@@ -147,6 +147,11 @@ impl SqlServer {
         }
     }
 
+    /// SERVERPROPERTY('ProductVersion') of its first release.
+    pub fn product_version(&self) -> String {
+        format!("{}.0.1000.6", self.major_version)
+    }
+
     /// Whether a cluster runs it on another node than this one.
     pub fn is_elsewhere(&self) -> bool {
         let group = self.installation.cluster.as_ref().and_then(|cluster| cluster.group.as_ref());
@@ -184,6 +189,7 @@ impl SqlServer {
         };
         match statement {
             Statement::SelectInstance => Ok(vec![self.instance_row(&rights)]),
+            Statement::SelectRightToBackUp => Ok(vec![format!("~backup~{}", u8::from(rights.may_back_up_model))]),
             Statement::SelectCredentials => Ok(self.credential_rows(&rights)),
             Statement::Create(definition) => self.create(&rights, definition, now),
             Statement::Alter(definition) => self.alter(&rights, definition, now),
@@ -197,7 +203,7 @@ impl SqlServer {
     fn instance_row(&self, rights: &Login) -> String {
         format!(
             "~instance~{}~{}~{}",
-            self.major_version,
+            self.product_version(),
             self.engine_edition,
             u8::from(rights.may_alter_any_credential)
         )

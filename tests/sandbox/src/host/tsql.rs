@@ -4,11 +4,15 @@
 //! Microsoft's own parsers judge the rendered statements elsewhere (issue 3); this one only has to be sure of what
 //! each statement does.
 
+use std::sync::LazyLock;
+
 /// One statement.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Statement {
     /// Version, engine edition and the right to alter credentials, in one row.
     SelectInstance,
+    /// The right to back up model.
+    SelectRightToBackUp,
     /// The S3 credentials, one a row.
     SelectCredentials,
     /// `CREATE CREDENTIAL`.
@@ -55,15 +59,29 @@ pub struct SyntaxError {
     pub near: String,
 }
 
-/// The query for an instance's facts, token by token; see `look_at_instance` in `linux.sh`.
-const SELECT_INSTANCE: &str = "SELECT N'~instance~' + PARSENAME(CONVERT(nvarchar(128), \
-     SERVERPROPERTY(N'ProductVersion')), 4) + N'~' + CONVERT(nvarchar(10), SERVERPROPERTY(N'EngineEdition')) + N'~' + \
+/// The query for an instance's facts, token by token; see `look_at_instance` in `host/linux.sh`.
+const SELECT_INSTANCE: &str = "SELECT N'~instance~' + CONVERT(nvarchar(128), \
+     SERVERPROPERTY(N'ProductVersion')) + N'~' + CONVERT(nvarchar(10), SERVERPROPERTY(N'EngineEdition')) + N'~' + \
      CONVERT(nvarchar(10), HAS_PERMS_BY_NAME(NULL, NULL, N'ALTER ANY CREDENTIAL'));";
 
-/// The query for an instance's S3 credentials; see `list_credentials` in `linux.sh`.
+/// The query for the right that a proof needs; see `require_right_to_back_up` in `inspect.sh`.
+const SELECT_RIGHT_TO_BACK_UP: &str = "SELECT N'~backup~' + CONVERT(nvarchar(10), \
+     ISNULL(HAS_PERMS_BY_NAME(N'model', N'DATABASE', N'BACKUP DATABASE'), 0));";
+
+/// The query for an instance's S3 credentials; see `read_credentials` in `host/linux.sh`.
 const SELECT_CREDENTIALS: &str = "SELECT N'~credential~' + CONVERT(nvarchar(33), modify_date, 126) + N'~' + \
      CASE WHEN credential_identity = N'S3 Access Key' THEN N's3' ELSE N'other' END + N'~' + name \
      FROM sys.credentials WHERE LOWER(name) LIKE N's3://%' ORDER BY name;";
+
+/// The queries that are known as a whole.
+static QUERIES: LazyLock<Vec<(Vec<Token>, Statement)>> = LazyLock::new(|| {
+    let known = [
+        (SELECT_INSTANCE, Statement::SelectInstance),
+        (SELECT_RIGHT_TO_BACK_UP, Statement::SelectRightToBackUp),
+        (SELECT_CREDENTIALS, Statement::SelectCredentials),
+    ];
+    known.into_iter().filter_map(|(query, statement)| Some((tokenize(query).ok()?, statement))).collect()
+});
 
 /// Reads one batch, which in our scripts is one statement.
 ///
@@ -71,12 +89,8 @@ const SELECT_CREDENTIALS: &str = "SELECT N'~credential~' + CONVERT(nvarchar(33),
 /// When the batch is none of the known statements.
 pub fn parse(batch: &str) -> Result<Statement, SyntaxError> {
     let tokens = tokenize(batch)?;
-    for (query, statement) in
-        [(SELECT_INSTANCE, Statement::SelectInstance), (SELECT_CREDENTIALS, Statement::SelectCredentials)]
-    {
-        if tokenize(query).is_ok_and(|known| known == tokens) {
-            return Ok(statement);
-        }
+    if let Some((_, statement)) = QUERIES.iter().find(|(query, _)| *query == tokens) {
+        return Ok(statement.clone());
     }
     let mut reader = Reader { tokens: &tokens, at: 0 };
     let statement = reader.statement()?;

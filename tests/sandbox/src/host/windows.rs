@@ -181,7 +181,7 @@ fn describe(lines: &mut String, host: &str, port: u16, server: &SqlServer) -> st
     let id = format!("MSSQL{}.{name}", server.major_version);
     let edition = if server.engine_edition == 4 { "Express Edition (64-bit)" } else { "Standard Edition (64-bit)" };
     writeln!(lines, r"{INSTANCES}\Instance Names\SQL|{name}|{id}")?;
-    writeln!(lines, r"{INSTANCES}\{id}\Setup|Version|{}.0.1000.6", server.major_version)?;
+    writeln!(lines, r"{INSTANCES}\{id}\Setup|Version|{}", server.product_version())?;
     writeln!(lines, r"{INSTANCES}\{id}\Setup|Edition|{edition}")?;
     describe_tcp(lines, &format!(r"{INSTANCES}\{id}\MSSQLServer\SuperSocketNetLib\Tcp"), host, port, installation)?;
     let service = if name == "MSSQLSERVER" { name } else { format!("MSSQL${name}") };

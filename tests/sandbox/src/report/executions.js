@@ -9,7 +9,10 @@ class Executions {
     this.items = new Map();
     section.append(make("div", { class: "heading" }, make("h2", { id: "executions-title" }, "Executions")));
     if (story.executions.length === 0) section.append(make("p", { class: "quiet" }, "None was started."));
-    story.executions.forEach((execution) => section.append(this.drawOne(execution)));
+    story.executions.forEach((execution) => {
+      if (execution.chapter) section.append(make("p", { class: "chapter" }, execution.chapter));
+      section.append(this.drawOne(execution));
+    });
   }
 
   open(execution) {
@@ -29,8 +32,8 @@ class Executions {
       make("span", { class: "mode" }, execution.mode || "rotate"),
       make(
         "span",
-        { class: `status ${execution.status.toLowerCase()}` },
-        execution.status.toLowerCase().replace("_", " "),
+        { class: `status ${execution.status.toLowerCase()}${execution.isExpected ? " expected" : ""}` },
+        execution.status.toLowerCase().replace("_", " ") + (execution.isExpected ? ", as told" : ""),
       ),
       make("span", { class: "when" }, momentOf(execution.from)),
       make("span", { class: "lasted" }, lasted),

@@ -6,6 +6,7 @@ use serde::Serialize;
 use serde_json::Value;
 
 use super::payloads::Payloads;
+use super::recorder::ChapterNote;
 use super::story::milliseconds;
 use crate::machine::{EventType, Execution, HistoryEvent};
 
@@ -17,6 +18,10 @@ pub struct ExecutionStory {
     pub name: String,
     /// `SUCCEEDED`, `FAILED`, …
     pub status: String,
+    /// The chapter of the fleet file's story that it belongs to.
+    pub chapter: Option<String>,
+    /// Whether the chapter says that it is to fail so.
+    pub is_expected: bool,
     /// When it was started.
     pub from: i64,
     /// When it ended; absent while it runs.
@@ -76,11 +81,20 @@ pub struct Try {
 }
 
 /// Every execution as a story of states.
-pub(super) fn stories(executions: &[Execution], payloads: &mut Payloads) -> Vec<ExecutionStory> {
-    executions.iter().map(|execution| story(execution, payloads)).collect()
+pub(super) fn stories(
+    executions: &[Execution],
+    chapters: &BTreeMap<String, ChapterNote>,
+    payloads: &mut Payloads,
+) -> Vec<ExecutionStory> {
+    executions.iter().map(|execution| story(execution, chapters.get(&execution.name), payloads)).collect()
 }
 
-fn story(execution: &Execution, payloads: &mut Payloads) -> ExecutionStory {
+/// Whether an execution failed, and by the error that its chapter names.
+pub(super) fn failed_as_told(execution: &Execution, chapter: Option<&ChapterNote>) -> bool {
+    chapter.is_some_and(|chapter| chapter.expected.is_some() && chapter.expected == execution.error)
+}
+
+fn story(execution: &Execution, chapter: Option<&ChapterNote>, payloads: &mut Payloads) -> ExecutionStory {
     let mut reading =
         Reading { payloads, steps: Vec::new(), events: BTreeMap::new(), branches: vec![Branch::default()] };
     execution.events.iter().for_each(|event| reading.read(event));
@@ -95,6 +109,8 @@ fn story(execution: &Execution, payloads: &mut Payloads) -> ExecutionStory {
     ExecutionStory {
         name: execution.name.clone(),
         status: execution.status.to_string(),
+        chapter: chapter.map(|chapter| chapter.say.clone()),
+        is_expected: failed_as_told(execution, chapter),
         from: milliseconds(execution.start_date),
         to: execution.stop_date.map(milliseconds),
         mode: execution.input["mode"].as_str().map(str::to_owned),

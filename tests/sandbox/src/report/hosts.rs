@@ -1,4 +1,6 @@
-//! The hosts: what each held when, when it proved, and when something was wrong with it.
+//! The hosts: what each held when, when it proved, when something was wrong with it, and what was done to it.
+
+mod acts;
 
 use std::collections::BTreeMap;
 
@@ -9,7 +11,7 @@ use serde::Serialize;
 use serde_json::Value;
 
 use super::recorder::Holding;
-use super::story::{Mark, Sources, Span, milliseconds, spans, who};
+use super::story::{Mark, Sources, Span, milliseconds, spans};
 use crate::cloud::views::InstanceView;
 use crate::cloud::{Caller, Effect, Event, InstanceState, InvocationStatus};
 
@@ -31,7 +33,9 @@ pub struct HostLane {
     pub strips: Vec<Strip>,
     /// When it was stopped, or its agent did not answer.
     pub outages: Vec<Span<Outage>>,
-    /// Proofs and troubles.
+    /// When it did not match the fleet's tags.
+    pub strays: Vec<Span<Stray>>,
+    /// Proofs, troubles, and what people and EC2 did to it.
     pub marks: Vec<Mark<HostMoment>>,
 }
 
@@ -57,6 +61,16 @@ pub enum Outage {
     Silent,
 }
 
+/// How a host stands that does not match the fleet's tags.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub enum Stray {
+    /// It bears the ledger's tag: it is named, and holds up retirement.
+    Left,
+    /// Nothing says that it ever belonged to the fleet.
+    Outside,
+}
+
 /// What can happen to a host.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
@@ -73,6 +87,18 @@ pub enum HostMoment {
     BackupFailed,
     /// Its disks were replaced by older ones.
     Restored,
+    /// It came to be.
+    Launched,
+    /// It runs after a stop.
+    Started,
+    /// It was stopped.
+    Stopped,
+    /// It is gone for good.
+    Terminated,
+    /// A person put a tag on it.
+    Tagged,
+    /// A person took a tag off it.
+    TagLost,
 }
 
 /// A host while the journal is read: EC2's word and the agent's.
@@ -81,6 +107,8 @@ struct Course {
     agent_answers: bool,
     changes: Vec<(i64, Option<Outage>)>,
     there: Vec<(i64, Option<()>)>,
+    tags: BTreeMap<String, String>,
+    strays: Vec<(i64, Option<Stray>)>,
     marks: Vec<Mark<HostMoment>>,
 }
 
@@ -97,6 +125,10 @@ pub(super) fn lanes(sources: &Sources<'_>, journal: &[Event], to: i64) -> Vec<Ho
         let at = if is_set_up { start } else { milliseconds(event.time) };
         for effect in &event.effects {
             read_outage(&mut courses, at, effect);
+            acts::read_tags(&mut courses, at, effect, sources.settings);
+            if !is_set_up {
+                acts::read_act(&mut courses, event, effect);
+            }
             read_mark(&mut courses, event, effect, &tag, &mut waves);
         }
     }
@@ -119,8 +151,15 @@ impl Course {
     /// Before the journal says anything about it. A host whose agent is no managed node at all is silent for ever.
     fn of(instance: &InstanceView) -> Course {
         let agent_answers = instance.online || instance.state != InstanceState::Running;
-        let state = instance.state;
-        Course { state, agent_answers, changes: Vec::new(), there: Vec::new(), marks: Vec::new() }
+        Course {
+            state: instance.state,
+            agent_answers,
+            changes: Vec::new(),
+            there: Vec::new(),
+            tags: instance.tags.clone(),
+            strays: Vec::new(),
+            marks: Vec::new(),
+        }
     }
 
     fn note(&mut self, at: i64) {
@@ -147,6 +186,7 @@ impl Course {
             region: instance.region.clone(),
             strips: strips(held, end),
             outages: spans(&self.changes, end),
+            strays: spans(&self.strays, end),
             there,
             marks,
         }
@@ -207,13 +247,14 @@ fn read_mark<'a>(
             let Some((kind, why)) = trouble(*status, status_details, &event.input) else { return };
             (instance_id, kind, format!("{why} ({wave})"))
         }
-        Effect::InstanceRestored { instance_id } => {
-            (instance_id, HostMoment::Restored, format!("its disks were replaced by older ones by {}", who(event)))
-        }
         _ => return,
     };
+    note_mark(courses, event, id, kind, text);
+}
+
+fn note_mark(courses: &mut BTreeMap<&str, Course>, event: &Event, id: &str, kind: HostMoment, text: String) {
     let mark = Mark { at: milliseconds(event.time), kind, text };
-    courses.get_mut(id.as_str()).into_iter().for_each(|course| course.marks.push(mark.clone()));
+    courses.get_mut(id).into_iter().for_each(|course| course.marks.push(mark.clone()));
 }
 
 fn proof(entry: &LedgerEntry) -> String {

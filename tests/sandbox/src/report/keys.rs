@@ -8,6 +8,7 @@ use serde::Serialize;
 
 use super::story::{Mark, Sources, Span, milliseconds, spans, who};
 use crate::cloud::{Effect, Event, KeyStatus};
+use crate::machine::Execution;
 
 /// One access key.
 #[derive(Debug, Serialize)]
@@ -47,6 +48,8 @@ pub enum KeyMoment {
     Made,
     Staged,
     Current,
+    Abandoned,
+    Leaked,
     Active,
     Inactive,
     Gone,
@@ -87,11 +90,10 @@ pub(super) fn lanes(sources: &Sources<'_>, journal: &[Event], to: i64) -> Vec<Ke
         keys: BTreeMap::new(),
     };
     journal.iter().for_each(|event| event.effects.iter().for_each(|effect| reading.read(event, effect)));
-    let lane = |(id, course): (String, Course)| KeyLane {
-        id,
-        made: course.made,
-        spans: spans(&course.changes, to),
-        marks: course.marks,
+    sources.executions.iter().for_each(|execution| reading.read_leak(execution));
+    let lane = |(id, mut course): (String, Course)| {
+        course.marks.sort_by_key(|mark| mark.at);
+        KeyLane { id, made: course.made, spans: spans(&course.changes, to), marks: course.marks }
     };
     let mut lanes: Vec<KeyLane> = reading.keys.into_iter().map(lane).collect();
     lanes.sort_by_key(|lane| (lane.made, lane.id.clone()));
@@ -157,7 +159,8 @@ impl Reading<'_> {
             _ => return,
         };
         let Some(version) = to else {
-            self.holder.remove(label);
+            let from = self.holder.remove(label);
+            self.note_abandoned(event, label, from.as_ref());
             return;
         };
         self.holder.insert(label, version.clone());
@@ -166,6 +169,27 @@ impl Reading<'_> {
             course.was_current |= label == AWSCURRENT;
         }
         self.mark(event, &key, moment, &format!("{word} put on version {version}"));
+    }
+
+    /// AWSPENDING goes off a version that never was current: a rotation is given up. (A promotion moves AWSCURRENT first.)
+    fn note_abandoned(&mut self, event: &Event, label: &str, version: Option<&String>) {
+        let Some(version) =
+            version.filter(|version| label == AWSPENDING && self.holder.get(AWSCURRENT) != Some(version))
+        else {
+            return;
+        };
+        if let Some(key) = self.key_of_version.get(version).cloned() {
+            self.mark(event, &key, KeyMoment::Abandoned, &format!("AWSPENDING taken off version {version}"));
+        }
+    }
+
+    /// A person says so in an execution's input.
+    fn read_leak(&mut self, execution: &Execution) {
+        let Some(course) = execution.input["compromised"].as_str().and_then(|key| self.keys.get_mut(key)) else {
+            return;
+        };
+        let text = format!("declared leaked in the input of {}", execution.name);
+        course.marks.push(Mark { at: milliseconds(execution.start_date), kind: KeyMoment::Leaked, text });
     }
 
     /// What was so before the story began is no moment of it.

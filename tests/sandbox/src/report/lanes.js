@@ -8,6 +8,17 @@ const PHASES = {
   inactive: "Inactive",
 };
 
+/** What happens to a key and does not show in the form of its bar. */
+const TOLD_OF_KEYS = new Set(["leaked", "abandoned"]);
+
+/** What people and EC2 do to a host. */
+const ACTS = new Set(["launched", "started", "stopped", "terminated", "tagged", "tagLost", "restored"]);
+
+const STRAYS = {
+  left: "left the fleet: its tags match no more, the ledger's is on it",
+  outside: "outside the fleet",
+};
+
 /** One colour for each key, in the order of their making; a key of another user is grey. */
 class Colours {
   constructor(keys) {
@@ -62,6 +73,7 @@ function keyTrack(key, story, scale, colours) {
       const place = make("span", { class: "moment ending", style: { left: percent(scale.at(mark.at)) } });
       track.append(place);
     });
+  track.append(...drawMarks(key.marks.filter((mark) => TOLD_OF_KEYS.has(mark.kind)), scale));
   return track;
 }
 
@@ -71,19 +83,20 @@ function describeKey(key, story) {
   return [key.id, before, ...marks].filter(Boolean).join(", ");
 }
 
-/** Cuts stretches of holding at the edges of outages, so that each piece is drawn in one way. */
-function cutByOutages(span, outages) {
-  const pieces = [];
-  let from = span.from;
-  for (const outage of outages) {
-    if (outage.to <= from || outage.from >= span.to) continue;
-    if (outage.from > from) pieces.push({ from, to: outage.from, how: "up" });
-    const to = Math.min(outage.to, span.to);
-    pieces.push({ from: Math.max(from, outage.from), to, how: outage.is });
-    from = to;
-  }
-  if (from < span.to) pieces.push({ from, to: span.to, how: "up" });
-  return pieces;
+/** Cuts stretches at the edges of others, so that each piece is drawn in one way: what the others say is added to it. */
+function cut(pieces, others) {
+  return pieces.flatMap(({ from, to, how }) => {
+    const parts = [];
+    for (const other of others) {
+      if (other.to <= from || other.from >= to) continue;
+      if (other.from > from) parts.push({ from, to: other.from, how });
+      const end = Math.min(other.to, to);
+      parts.push({ from: Math.max(from, other.from), to: end, how: `${how} ${other.is}` });
+      from = end;
+    }
+    if (from < to) parts.push({ from, to, how });
+    return parts;
+  });
 }
 
 /** The bar of a host: what it held, by colour; how it was, by form; a thin one above another for several credentials. */
@@ -92,9 +105,9 @@ function hostTrack(host, story, scale, colours) {
   const rows = host.strips.length;
   host.strips.forEach((strip, row) => {
     strip.spans.forEach((span) => {
-      for (const part of cutByOutages(span, host.outages)) {
+      for (const part of cut(cut([{ ...span, how: "held" }], host.outages), host.strays)) {
         const style = { "--colour": colours.of(span.is), "--row": row, "--rows": rows };
-        const classes = `bar held ${part.how}`;
+        const classes = `bar ${part.how}`;
         track.append(
           piece(scale, startOf(part.from, story, scale), endOf(part.to, story, scale), { class: classes, style }),
         );
@@ -125,7 +138,8 @@ function describeHost(host) {
   });
   const outages = host.outages.map((outage) => `${outage.is} from ${momentOf(outage.from)} to ${momentOf(outage.to)}`);
   const proofs = host.marks.filter((mark) => mark.kind === "proved").length;
-  return [host.name, ...strips, ...outages, `proved ${counted(proofs, "time")}`].join("; ");
+  const acts = host.marks.filter((mark) => ACTS.has(mark.kind)).map((mark) => `${mark.text} ${momentOf(mark.at)}`);
+  return [host.name, ...strips, ...outages, ...acts, `proved ${counted(proofs, "time")}`].join("; ");
 }
 
 /** Whether anything about a host asks for a look. */

@@ -70,8 +70,9 @@ class Pointer {
     const outage = at(host.outages, moment);
     const words = outage ? (outage.is === "stopped" ? ", stopped" : ", agent silent") : "";
     const marks = host.marks.filter((mark) => near(mark.at)).map((mark) => `${clockOf(mark.at, true)} ${mark.text}`);
+    const stray = at(host.strays, moment);
     const there = at(host.there, moment) ? held : ["not there"];
-    return [`${host.name}${words}`, ...(host.strips.length ? there : ["nothing to hold"]), ...marks];
+    return [`${host.name}${words}`, ...(host.strips.length ? there : ["nothing to hold"]), ...(stray ? [STRAYS[stray.is]] : []), ...marks];
   }
 
   tellPlace(place, moment) {

@@ -31,6 +31,17 @@ pub(super) struct Notes {
     pub(super) instances: BTreeMap<String, InstanceView>,
     /// What each host held, and since when.
     pub(super) held: BTreeMap<String, Vec<Holding>>,
+    /// The chapter of the story that each execution belongs to.
+    pub(super) chapters: BTreeMap<String, ChapterNote>,
+}
+
+/// What a chapter says of its execution.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct ChapterNote {
+    /// Its sentence.
+    pub(super) say: String,
+    /// The error that the execution was to fail with.
+    pub(super) expected: Option<String>,
 }
 
 /// What a host held from some time on, in the rotation's own credentials.
@@ -57,6 +68,12 @@ impl Recorder {
         recorder.watch_hosts(fleet, credentials.clone());
         recorder.watch_instances(cloud, fleet, credentials);
         recorder
+    }
+
+    /// Notes the chapter of a fleet file's story that an execution belongs to, and the error that it is to fail with.
+    pub fn note_chapter(&self, execution: &str, say: &str, expected: Option<&str>) {
+        let note = ChapterNote { say: say.to_owned(), expected: expected.map(str::to_owned) };
+        self.lock().chapters.insert(execution.to_owned(), note);
     }
 
     fn watch_hosts(self: &Arc<Recorder>, fleet: &Arc<Fleet>, credentials: Vec<String>) {

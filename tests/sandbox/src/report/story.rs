@@ -99,7 +99,7 @@ impl Story {
         let keys = keys::lanes(sources, &journal, to);
         let hosts = hosts::lanes(sources, &journal, to);
         let mut payloads = Payloads::default();
-        let executions = executions::stories(sources.executions, &mut payloads);
+        let executions = executions::stories(sources.executions, &sources.recorder.notes().chapters, &mut payloads);
         let held = sources.findings.is_empty() && sources.failed_backups.is_empty();
         let verdict = summary::verdict(sources);
         let summary = summary::sentences(sources, &journal, &keys, &hosts);

@@ -2,7 +2,8 @@
 
 use jiff::Timestamp;
 
-use super::hosts::{HostLane, HostMoment, Outage};
+use super::executions::failed_as_told;
+use super::hosts::{HostLane, HostMoment, Outage, Stray};
 use super::keys::{KeyLane, KeyMoment, KeyPhase};
 use super::story::Sources;
 use crate::cloud::{Effect, Event, Outcome};
@@ -16,7 +17,7 @@ pub(super) fn verdict(sources: &Sources<'_>) -> String {
     let troubles = [
         (sources.findings.len(), "broken guarantee", "was found", "were found"),
         (sources.failed_backups.len(), "nightly backup", "failed", "failed"),
-        (ended_badly(sources).count(), "execution", "failed", "failed"),
+        (ended_badly(sources).filter(|(_, as_told)| !as_told).count(), "execution", "failed", "failed"),
     ];
     let told: Vec<String> = troubles
         .into_iter()
@@ -31,9 +32,12 @@ pub(super) fn verdict(sources: &Sources<'_>) -> String {
     }
 }
 
-fn ended_badly<'a>(sources: &Sources<'a>) -> impl Iterator<Item = &'a Execution> {
+/// Every execution that failed, and whether its chapter says that it was to.
+fn ended_badly<'a>(sources: &Sources<'a>) -> impl Iterator<Item = (&'a Execution, bool)> {
     let is_well = |status| matches!(status, ExecutionStatus::Succeeded | ExecutionStatus::Running);
-    sources.executions.iter().filter(move |execution| !is_well(execution.status))
+    let chapters = sources.recorder.notes().chapters;
+    let bad = sources.executions.iter().filter(move |execution| !is_well(execution.status));
+    bad.map(move |execution| (execution, failed_as_told(execution, chapters.get(&execution.name))))
 }
 
 /// The sentences.
@@ -69,6 +73,8 @@ fn course_of_a_key(key: &KeyLane) -> Option<String> {
         (KeyMoment::Made, "was made"),
         (KeyMoment::Staged, "was staged for the hosts"),
         (KeyMoment::Current, "became current"),
+        (KeyMoment::Abandoned, "was abandoned"),
+        (KeyMoment::Leaked, "was declared leaked"),
         (KeyMoment::Inactive, "went Inactive"),
         (KeyMoment::Gone, "was deleted"),
     ];
@@ -89,7 +95,8 @@ fn standing(keys: &[KeyLane], hosts: &[HostLane]) -> Option<String> {
     let current = &keys.iter().find(is_current)?.id;
     let mut lacking = Vec::new();
     let (mut holding, mut nothing) = (0, 0);
-    for host in hosts.iter().filter(|host| !host.there.is_empty()) {
+    let end = hosts.iter().flat_map(|host| &host.there).map(|there| there.to).max();
+    for host in hosts.iter().filter(|host| host.there.last().map(|there| there.to) == end) {
         let mut held = host.strips.iter().filter_map(|strip| strip.spans.last());
         match (host.strips.is_empty(), held.all(|held| held.is == *current)) {
             (true, _) => nothing += 1,
@@ -118,12 +125,16 @@ fn troubles(hosts: &[HostLane]) -> Option<String> {
     };
     let (late, lacking): (Vec<_>, Vec<_>) =
         with_mark(HostMoment::Failed).into_iter().partition(|host| was_brought_in(host));
-    let clauses: [(Vec<&HostLane>, &str); 5] = [
+    let is_left = |host: &&HostLane| host.strays.iter().any(|stray| stray.is == Stray::Left);
+    let clauses: [(Vec<&HostLane>, &str); 8] = [
         (with_outage(Outage::Stopped), "stopped"),
         (with_outage(Outage::Silent), "silent"),
         (late, "not brought in at the first attempt"),
         (lacking, "commanded without success to the last"),
+        (with_mark(HostMoment::Launched), "launched"),
         (with_mark(HostMoment::Restored), "put back to an older disk"),
+        (hosts.iter().filter(is_left).collect(), "named as left for want of a tag"),
+        (with_mark(HostMoment::Terminated), "terminated"),
     ];
     let told: Vec<String> = clauses
         .into_iter()
@@ -141,9 +152,10 @@ fn was_brought_in(host: &HostLane) -> bool {
 
 fn failed_executions(sources: &Sources<'_>) -> Option<String> {
     let told: Vec<String> = ended_badly(sources)
-        .map(|execution| {
+        .map(|(execution, as_told)| {
             let error = execution.error.as_deref().map(|error| format!(" ({error})")).unwrap_or_default();
-            format!("{} ended {}{error}", execution.name, execution.status)
+            let told = if as_told { ", as it was to" } else { "" };
+            format!("{} ended {}{error}{told}", execution.name, execution.status)
         })
         .collect();
     (!told.is_empty()).then(|| format!("{}.", list(&told)))

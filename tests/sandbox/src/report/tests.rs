@@ -15,6 +15,7 @@ use crate::world::{World, repository};
 
 mod example;
 mod executions;
+mod life;
 mod troubles;
 
 fn example(file: &str) -> Value {
@@ -27,6 +28,21 @@ async fn watched(fleet: Value) -> (World, FleetFile, Arc<Recorder>) {
     let world = World::new(&file, example("settings.json"), Arc::new(|_| {})).await.unwrap();
     let recorder = Recorder::attach(&world.cloud, &world.fleet, &world.settings);
     (world, file, recorder)
+}
+
+/// An example with its whole story, lived through.
+async fn lived_through(file: &str) -> (World, Story) {
+    let (mut world, file, recorder) = watched(example(file)).await;
+    world.run(file.input.clone()).await;
+    for chapter in &file.story {
+        world.live(chapter).await.unwrap();
+        let execution = world.run(world.fill_in(&chapter.run).unwrap()).await;
+        assert_eq!(execution.error, chapter.expect, "{}", chapter.say);
+        recorder.note_chapter(&execution.name, &chapter.say, chapter.expect.as_deref());
+    }
+    world.shut_down().await;
+    let story = Story::of_world(&world, &recorder);
+    (world, story)
 }
 
 fn host<'a>(story: &'a Story, id: &str) -> &'a HostLane {

@@ -99,22 +99,35 @@ class Timeline {
     const outages = new Set(this.story.hosts.flatMap((host) => host.outages.map((outage) => outage.is)));
     const phases = new Set(this.story.keys.flatMap((key) => key.spans.map((span) => span.is)));
     const phase = (name) => (phases.has(name) ? sample(`phase ${name}`, PHASES[name].replace(/ \(.*/, ""), ink) : null);
+    const told = new Set(this.story.keys.flatMap((key) => key.marks.map((mark) => mark.kind)));
+    const strays = new Set(this.story.hosts.flatMap((host) => host.strays.map((stray) => stray.is)));
     const signs = [
       ["proved", "proved, as the ledger says"],
       ["failed", "a command failed"],
       ["noAnswer", "a command was not answered"],
       ["backupFailed", "a nightly backup failed"],
       ["restored", "an older disk was put back"],
+      ["launched", "launched"],
+      ["started", "started"],
+      ["stopped", "stopped"],
+      ["terminated", "terminated"],
+      ["tagLost", "lost a tag"],
+      ["tagged", "was given a tag"],
     ];
     return make(
       "div",
       { class: "legend" },
-      make("ul", { "aria-label": "Keys" }, ...keys, phase("staged"), phase("kept"), phase("inactive")),
+      make("ul", { "aria-label": "Keys" }, ...keys, phase("staged"), phase("kept"), phase("inactive"),
+        told.has("leaked") ? sign("leaked", "declared leaked") : null,
+        told.has("abandoned") ? sign("abandoned", "abandoned") : null,
+      ),
       make(
         "ul",
         { "aria-label": "Hosts" },
         outages.has("stopped") ? sample("held stopped", "host stopped", ink) : null,
         outages.has("silent") ? sample("held silent", "agent silent", ink) : null,
+        strays.has("left") ? sample("held left", "left the fleet", ink) : null,
+        strays.has("outside") ? sample("held outside", "outside the fleet", ink) : null,
         ...signs.filter(([name]) => kinds.has(name)).map(([name, words]) => sign(name, words)),
       ),
     );
@@ -219,10 +232,22 @@ class Timeline {
     return make("div", { class: "lane axis" }, make("div", { class: "name" }), track);
   }
 
+  /** Of executions that would lie on each other, the longest. */
+  clickable() {
+    const length = (execution) => (execution.to ?? this.story.to) - execution.from;
+    const apart = (one, other) => (this.scale.at(other.from) - this.scale.at(one.from)) * this.scale.pixels > 2;
+    const shown = [];
+    this.story.executions.forEach((execution) => {
+      const last = shown[shown.length - 1];
+      if (!last || apart(last, execution)) shown.push(execution);
+      else if (length(execution) > length(last)) shown[shown.length - 1] = execution;
+    });
+    return shown;
+  }
+
   drawExecutions() {
     const track = make("div", { class: "track runs-track" });
-    let free = -1;
-    this.story.executions.forEach((execution) => {
+    this.clickable().forEach((execution) => {
       const left = this.scale.at(execution.from);
       const right = this.scale.at(execution.to ?? this.story.to);
       const pixels = Math.max((right - left) * this.scale.pixels, 7);
@@ -235,8 +260,7 @@ class Timeline {
         "data-focus": `run ${execution.name}`,
         onclick: () => this.openExecution(execution),
       };
-      if (left * this.scale.pixels >= free) track.append(make("button", attributes, label || ""));
-      free = left * this.scale.pixels + 2;
+      track.append(make("button", attributes, label || ""));
     });
     return make("div", { class: "lane runs" }, make("div", { class: "name quiet" }, "executions"), track);
   }
@@ -371,14 +395,12 @@ function courseOf(host, story) {
     }),
   );
   host.outages.forEach((outage) => {
-    lines.push({ at: outage.from, text: outage.is === "stopped" ? "was stopped" : "its agent did not answer" });
-    if (outage.to < story.to)
-      lines.push({ at: outage.to, text: outage.is === "stopped" ? "started" : "its agent answered again" });
+    if (outage.is === "silent") {
+      lines.push({ at: outage.from, text: "its agent did not answer" });
+      if (outage.to < story.to) lines.push({ at: outage.to, text: "its agent answered again" });
+    } else if (outage.from === story.from) lines.push({ at: outage.from, text: "was stopped" });
   });
-  host.there.forEach((span) => {
-    if (span.from > story.from) lines.push({ at: span.from, text: "was launched" });
-    if (span.to < story.to) lines.push({ at: span.to, text: "was terminated" });
-  });
+  host.strays.forEach((stray) => lines.push({ at: stray.from, text: STRAYS[stray.is] }));
   const isWrong = (mark) => mark.kind === "failed" || mark.kind === "backupFailed";
   host.marks.forEach((mark) => lines.push({ at: mark.at, text: mark.text, isWrong: isWrong(mark) }));
   if (host.strips.length === 0) lines.push({ at: story.from, text: "nothing on it held a key" });

@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 use tokio::sync::oneshot;
 
 use super::Service;
-use crate::report;
+use crate::{cloud, report};
 
 /// Longer than any rotation needs; a slip of the finger must not run for an hour.
 const MOST_DAYS: u32 = 1000;
@@ -42,6 +42,13 @@ struct Passing {
     days: u32,
     #[serde(default)]
     seconds: u64,
+}
+
+/// Which services IAM's changes reach.
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+struct Reach {
+    reaches_s3: bool,
 }
 
 impl Service {
@@ -77,6 +84,13 @@ impl Service {
             ("POST", ["faults"]) => self.inject(body(request)?),
             ("POST", ["executions"]) => self.note_execution(body(request)?),
             ("POST", ["hosts", host, "break"]) => self.break_host(host, body(request)?),
+            ("POST", ["iam"]) => Ok(self.set_reach(&body(request)?)),
+            ("POST", ["hosts", host, "start"]) => {
+                self.living(host)?;
+                self.start_host(host, &body(request)?)
+            }
+            ("POST", ["hosts", host, "tag"]) => self.tag_host(host, &body(request)?),
+            ("POST", ["hosts", host, "untag"]) => self.untag_host(host, &body(request)?),
             ("POST", ["hosts", host, "launch"]) => self.launch(host, body(request)?),
             ("POST", ["hosts", host, verb]) => self.with_host(host, verb),
             ("GET" | "POST", _) => Err(Refusal::missing(format!(
@@ -108,6 +122,11 @@ impl Service {
         });
         passed.await.map_err(|_| Refusal::bad("the local AWS was shut down meanwhile"))?;
         Ok(self.time())
+    }
+
+    fn set_reach(&self, reach: &Reach) -> Value {
+        self.world.cloud.let_iam_reach(cloud::Service::S3, reach.reaches_s3);
+        json!({ "reachesS3": reach.reaches_s3 })
     }
 
     fn time(&self) -> Value {

@@ -1,10 +1,8 @@
 //! What happens to hosts by no API of AWS: they break, are repaired, and come back from an image with what it held.
 
-use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::io;
+use std::sync::Arc;
 use std::time::Duration;
-use std::{fs, io};
 
 use serde::{Deserialize, Deserializer};
 use serde_json::{Value, json};
@@ -13,8 +11,8 @@ use super::Service;
 use super::admin::Refusal;
 use crate::cloud::InstanceState;
 use crate::fleet_file::is_instance_id;
-use crate::host::{Host, HostFaults, HostSetUp, SqlServer, SqlServerFaults, is_tool};
-use crate::world::World;
+use crate::host::{Host, HostFaults, HostSetUp, SqlServerFaults, is_tool};
+use crate::world::Image;
 
 /// A slow command must still end; SSM itself waits no longer than two days for one.
 const MOST_SLOW_SECONDS: u64 = 86_400;
@@ -56,91 +54,85 @@ impl Trouble {
     }
 }
 
-/// The new host's id.
+/// How long after its instance an agent answers; at once where it is left out.
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub(super) struct Start {
+    #[serde(default)]
+    agent_after_seconds: u64,
+}
+
+/// The new host's id, and when its agent answers.
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub(super) struct Launch {
     id: String,
+    #[serde(default)]
+    agent_after_seconds: u64,
 }
 
-/// A host's disks at one moment: what its instances hold, and the script's own files.
-#[derive(Clone, Default)]
-struct Image {
-    sql_servers: Vec<(String, SqlServer)>,
-    files: BTreeMap<PathBuf, Vec<u8>>,
-}
-
-/// The image of every host: from the start of the world, and from when somebody last made one.
-pub(super) struct Images {
-    first: BTreeMap<String, Image>,
-    latest: Mutex<BTreeMap<String, Image>>,
-}
-
-impl Images {
-    pub(super) fn of(world: &World) -> Images {
-        let image = |host: &Arc<Host>| (host.instance_id().to_owned(), Image::of(host).unwrap_or_default());
-        let first: BTreeMap<String, Image> = world.fleet.hosts().iter().map(image).collect();
-        Images { latest: Mutex::new(first.clone()), first }
-    }
-
-    fn keep(&self, id: &str, image: Image) {
-        self.latest.lock().unwrap_or_else(PoisonError::into_inner).insert(id.to_owned(), image);
-    }
-
-    fn get(&self, id: &str) -> Option<Image> {
-        self.latest.lock().unwrap_or_else(PoisonError::into_inner).get(id).cloned()
-    }
-
-    /// Whether an instance ran at the start; a host that was launched later has running ones only.
-    fn ran_at_first(&self, id: &str, endpoint: &str) -> bool {
-        let servers = self.first.get(id).map(|image| image.sql_servers.as_slice()).unwrap_or_default();
-        servers.iter().find(|(name, _)| name == endpoint).is_none_or(|(_, server)| server.running)
-    }
-}
-
-impl Image {
-    fn of(host: &Host) -> io::Result<Image> {
-        let state = host.root().join("state");
-        let mut files = BTreeMap::new();
-        for file in host.files()? {
-            if let Ok(name) = file.strip_prefix(&state) {
-                files.insert(name.to_owned(), fs::read(&file)?);
-            }
-        }
-        Ok(Image { sql_servers: host.sql_servers(), files })
-    }
-
-    /// A disk that comes back holds nothing that was written later.
-    fn write_files(&self, root: &Path) -> io::Result<()> {
-        let state = root.join("state");
-        for entry in fs::read_dir(&state)? {
-            fs::remove_file(entry?.path())?;
-        }
-        self.files.iter().try_for_each(|(name, content)| fs::write(state.join(name), content))
-    }
+/// A tag that is put on, or with the key alone taken off.
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub(super) struct Tag {
+    key: String,
+    value: Option<String>,
 }
 
 impl Service {
     /// The calls that need no body.
     pub(super) fn with_host(&self, id: &str, verb: &str) -> Result<Value, Refusal> {
         let host = match verb {
-            "stop" | "start" | "repair" | "restore" => self.living(id)?,
+            "stop" | "repair" | "restore" => self.living(id)?,
             _ => self.host(id)?,
         };
         let cloud = &self.world.cloud;
         match verb {
             "stop" => cloud.stop_instance(id),
-            "start" => cloud.start_instance(id),
             "terminate" => cloud.terminate_instance(id),
             "repair" => self.repair(&host),
-            "image" => self.images.keep(id, Image::of(&host).map_err(unwritten)?),
-            "restore" => self.restore(&host)?,
+            "image" => self.world.images.keep(id, Image::of(&host).map_err(unwritten)?),
+            "restore" => {
+                self.image(id)?;
+                self.world.restore(id).map_err(unwritten)?;
+            }
             other => {
-                let known = "stop, start, terminate, break, repair, image, restore, launch";
+                let known = "stop, start, terminate, break, repair, image, restore, launch, tag, untag";
                 return Err(Refusal::missing(format!("a host takes {known}, and not `{other}`")));
             }
         }
         Ok(self.state_of(id))
+    }
+
+    pub(super) fn start_host(&self, id: &str, start: &Start) -> Result<Value, Refusal> {
+        let agent_after = seconds_to_answer(start.agent_after_seconds)?;
+        self.world.start_host(id, agent_after);
+        Ok(self.state_of(id))
+    }
+
+    pub(super) fn tag_host(&self, id: &str, tag: &Tag) -> Result<Value, Refusal> {
+        self.living(id)?;
+        let value = tag.value.as_ref().ok_or_else(|| Refusal::bad("a tag that is put on has a value, be it empty"))?;
+        self.world.cloud.tag_instance(id, &tag.key, value);
+        Ok(self.tags_of(id))
+    }
+
+    pub(super) fn untag_host(&self, id: &str, tag: &Tag) -> Result<Value, Refusal> {
+        self.living(id)?;
+        if tag.value.is_some() {
+            return Err(Refusal::bad("a tag is taken off by its key alone"));
+        }
+        let tags = self.world.cloud.instance(id).map(|instance| instance.tags).unwrap_or_default();
+        if !tags.contains_key(&tag.key) {
+            let present = tags.into_keys().collect::<Vec<_>>().join(", ");
+            return Err(Refusal::missing(format!("{id} has no tag `{}`; it has {present}", tag.key)));
+        }
+        self.world.cloud.untag_instance(id, &tag.key);
+        Ok(self.tags_of(id))
+    }
+
+    fn tags_of(&self, id: &str) -> Value {
+        json!({ "id": id, "tags": self.world.cloud.instance(id).map(|instance| instance.tags) })
     }
 
     fn host(&self, id: &str) -> Result<Arc<Host>, Refusal> {
@@ -151,7 +143,7 @@ impl Service {
     }
 
     /// A host that is not terminated: nothing brings such an instance back (EC2's IncorrectInstanceState).
-    fn living(&self, id: &str) -> Result<Arc<Host>, Refusal> {
+    pub(super) fn living(&self, id: &str) -> Result<Arc<Host>, Refusal> {
         let host = self.host(id)?;
         match self.world.cloud.instance(id) {
             Some(instance) if instance.state == InstanceState::Terminated => Err(Refusal::bad(format!(
@@ -208,7 +200,7 @@ impl Service {
     fn repair(&self, host: &Host) {
         for (endpoint, _) in host.sql_servers() {
             host.with_sql_server(&endpoint, |server| {
-                server.running = self.images.ran_at_first(host.instance_id(), &endpoint);
+                server.running = self.world.images.ran_at_first(host.instance_id(), &endpoint);
                 server.faults = SqlServerFaults::default();
             });
         }
@@ -216,20 +208,9 @@ impl Service {
         self.world.cloud.set_agent_online(host.instance_id(), true);
     }
 
-    /// The disks of the image in place of the host's own: an older key, and an older marker beside it.
-    fn restore(&self, host: &Host) -> Result<(), Refusal> {
-        let id = host.instance_id();
-        let image = self.image(id)?;
-        for (endpoint, server) in &image.sql_servers {
-            host.with_sql_server(endpoint, |present| *present = server.clone());
-        }
-        image.write_files(host.root()).map_err(unwritten)?;
-        self.world.cloud.restore_volumes(id);
-        Ok(())
-    }
-
     pub(super) fn launch(&self, image_of: &str, launch: Launch) -> Result<Value, Refusal> {
-        let Launch { id } = launch;
+        let Launch { id, agent_after_seconds } = launch;
+        let agent_after = seconds_to_answer(agent_after_seconds)?;
         let of = self.host(image_of)?;
         if !is_instance_id(&id) {
             return Err(Refusal::bad(format!("`{id}` is no instance id: i- and hexadecimal digits")));
@@ -246,15 +227,26 @@ impl Service {
             ..HostSetUp::default()
         };
         let host = self.world.fleet.add(set_up).map_err(unwritten)?;
-        image.write_files(host.root()).map_err(unwritten)?;
-        self.images.keep(&id, image);
+        image.put_files(&host).map_err(unwritten)?;
+        self.world.images.keep(&id, image);
         self.world.cloud.launch_from_image(&id, image_of);
+        if !agent_after.is_zero() {
+            self.world.cloud.set_agent_online(&id, false);
+            self.world.bring_agent_online(&id, agent_after);
+        }
         Ok(self.state_of(&id))
     }
 
     fn image(&self, id: &str) -> Result<Image, Refusal> {
-        self.images.get(id).ok_or_else(|| Refusal::missing(format!("there is no image of {id}")))
+        self.world.images.get(id).ok_or_else(|| Refusal::missing(format!("there is no image of {id}")))
     }
+}
+
+fn seconds_to_answer(seconds: u64) -> Result<Duration, Refusal> {
+    if seconds > MOST_SLOW_SECONDS {
+        return Err(Refusal::bad(format!("agentAfterSeconds is {MOST_SLOW_SECONDS}, a day, at most")));
+    }
+    Ok(Duration::from_secs(seconds))
 }
 
 fn unwritten(error: io::Error) -> Refusal {

@@ -11,12 +11,15 @@
 //! | `GET /sandbox/report` | | the report: the page of keys, hosts and executions as they are by now (HTML) |
 //! | `GET /sandbox/clock` | | the simulated time |
 //! | `POST /sandbox/clock` | `{"days": 8}` or `{"seconds": 90}` | lets time pass; every night every running host backs up |
-//! | `POST /sandbox/hosts/ID/stop`, `start`, `terminate` | | as somebody at the console does; a terminated host stays so |
+//! | `POST /sandbox/hosts/ID/stop`, `terminate` | | as somebody at the console does; a terminated host stays so |
+//! | `POST /sandbox/hosts/ID/start` | nothing, or `{"agentAfterSeconds": 60}` | starts it; its agent answers at once, or so much later |
+//! | `POST /sandbox/hosts/ID/tag`, `untag` | `{"key": "SQL", "value": "2022"}`; without the value for `untag` | puts a tag on, or takes it off |
 //! | `POST /sandbox/hosts/ID/break` | one or more of `{"agentOffline": true, "diskFull": true, "slowSeconds": 60, "lies": "…", "missingTools": ["aws"], "refusedBackups": 2, "sqlServerStopped": true}`; with `"endpoint": "localhost,1434"` the last two mean that SQL Server instance alone, and `"lies": null` takes a lie back | makes a host go wrong |
 //! | `POST /sandbox/hosts/ID/repair` | | takes all of that back |
 //! | `POST /sandbox/hosts/ID/image` | | keeps the host's disks as they are now; without it, the image is from the start |
 //! | `POST /sandbox/hosts/ID/restore` | | puts the image's disks back, with the key that they held |
-//! | `POST /sandbox/hosts/ID/launch` | `{"id": "i-…"}` | launches a new host from the image, with the host's tags |
+//! | `POST /sandbox/hosts/ID/launch` | `{"id": "i-…"}`, and `agentAfterSeconds` as above | launches a new host from the image, with the host's tags |
+//! | `POST /sandbox/iam` | `{"reachesS3": false}` | from now on S3 learns of no key that is made, deactivated or deleted, and refuses a new one; `true` lets it learn of all |
 //! | `POST /sandbox/faults` | `{"service": "iam", "action": "CreateAccessKey", "kind": "throttle"}`; kind may be `loseReply` and `refuse` (with `"code"` and `"status"`) as well, and `"nth": 2` means the second such call | makes one call to come fail |
 //! | `GET /sandbox/definition` | query `?functionArn=arn:aws:lambda:…:function:*` | the state machine's definition, its functions' ARNs by this pattern |
 //! | `GET /sandbox/functions` | | the functions: name, binary, environment with its credentials, to run them elsewhere |
@@ -40,7 +43,6 @@ use crate::cloud::HttpOutcome;
 use crate::cloud::serve::{Answers, serve};
 use crate::report::{Recorder, Story};
 use crate::world::World;
-use hosts::Images;
 
 /// How long whoever ends the service waits for hosts that work.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -49,7 +51,6 @@ const PATIENCE: Duration = Duration::from_secs(10);
 pub struct Service {
     world: World,
     address: SocketAddr,
-    images: Images,
     recorder: Arc<Recorder>,
 }
 
@@ -74,7 +75,7 @@ impl Running {
             None => world.clock.stand_still_when_nothing_runs(),
         }
         let recorder = Recorder::attach(&world.cloud, &world.fleet, &world.settings);
-        let service = Arc::new(Service { images: Images::of(&world), world, address, recorder });
+        let service = Arc::new(Service { world, address, recorder });
         let serving = serve(Arc::clone(&service), listener);
         let server = tokio::spawn(async move {
             // It ends with the task; a listener that accepts no more shows at the next request.

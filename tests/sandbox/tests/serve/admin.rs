@@ -125,6 +125,74 @@ async fn a_host_that_is_launched_from_an_old_image_is_brought_to_the_new_key() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn an_agent_answers_as_late_after_a_start_or_a_launch_as_the_call_says() {
+    let served = served().await;
+    served.rotate("first").await;
+    let third = "i-00000000000000003";
+    served.done("POST", &format!("hosts/{SECOND}/stop"), Value::Null).await;
+    let late = json!({ "agentAfterSeconds": 90 });
+    served.done("POST", &format!("hosts/{SECOND}/start"), late.clone()).await;
+    served.done("POST", &format!("hosts/{FIRST}/launch"), json!({ "id": third, "agentAfterSeconds": 90 })).await;
+    for host in [SECOND, third] {
+        let row = row(&served, host).await;
+        assert_eq!((&row["state"], &row["online"]), (&json!("running"), &json!(false)), "{host}");
+    }
+    let input = json!({ "mode": "converge", "instanceIds": [SECOND, third] }).to_string();
+    let arn = served.start("second", &input).await;
+    assert_eq!(served.end().await, (arn, "SUCCEEDED".to_owned()));
+    assert_eq!(served.held_by(third), [served.current_key()], "the run waited for its agent");
+    served.done("POST", &format!("hosts/{SECOND}/stop"), Value::Null).await;
+    let answer = served.done("POST", &format!("hosts/{SECOND}/start"), Value::Null).await;
+    assert_eq!(answer["online"], json!(true), "at once, where the call says nothing");
+    served.conclude().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_host_that_loses_its_tag_is_named_as_left_until_the_ledgers_tag_is_taken_away() {
+    let served = served().await;
+    served.rotate("first").await;
+    let untag = |key: &str| (format!("hosts/{SECOND}/untag"), json!({ "key": key }));
+    let (path, body) = untag("SQL");
+    let answer = served.done("POST", &path, body).await;
+    assert_eq!(answer["tags"]["SQL"], Value::Null, "{answer}");
+    assert!(said(&served, "left").await.contains(SECOND));
+    let (path, body) = untag("credential-rotation:sql-backups");
+    served.done("POST", &path, body.clone()).await;
+    assert!(!said(&served, "gone").await.contains(SECOND));
+    let (status, answer) = served.admin("POST", &path, body).await;
+    assert!(status == 404 && answer["error"].as_str().unwrap().contains("has no tag"), "{answer}");
+    served.done("POST", &format!("hosts/{SECOND}/tag"), json!({ "key": "SQL", "value": "2022" })).await;
+    assert!(said(&served, "back").await.contains("2 of 2 running hosts"));
+    served.conclude().await;
+}
+
+/// What a converge that succeeds tells people.
+async fn said(served: &Served, name: &str) -> String {
+    served.done("POST", "clock", json!({ "days": 1 })).await;
+    let arn = served.start(name, "{\"mode\":\"converge\"}").await;
+    assert_eq!(served.end().await, (arn, "SUCCEEDED".to_owned()));
+    let executions = served.running.world().executions();
+    let output = executions.iter().find(|execution| execution.name == name).unwrap().output.clone().unwrap();
+    output["message"].as_str().unwrap().to_owned()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn s3_that_iams_changes_do_not_reach_refuses_a_new_key_and_knows_the_old_one() {
+    let served = served().await;
+    served.done("POST", "iam", json!({ "reachesS3": false })).await;
+    let arn = served.start("refused", "{}").await;
+    assert_eq!(served.end().await, (arn, "FAILED".to_owned()));
+    let refused = served.running.world().executions()[0].error.clone();
+    assert_eq!(refused.as_deref(), Some("ProofsMissing"));
+    served.done("POST", "clock", json!({ "days": 1 })).await;
+    assert_eq!(served.done("GET", "backups", Value::Null).await, json!({ "failed": [] }));
+    served.done("POST", "iam", json!({ "reachesS3": true })).await;
+    served.rotate("again").await;
+    assert_eq!(served.held_by(FIRST), [served.current_key()]);
+    served.conclude().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_stopped_host_is_started_and_a_terminated_one_is_gone() {
     let served = served().await;
     for (verb, state) in [("stop", "stopped"), ("start", "running"), ("terminate", "terminated")] {
@@ -166,6 +234,13 @@ async fn whoever_calls_wrongly_is_told_what_is_wrong() {
         ("POST", format!("{host}/launch"), json!({}), 400, "missing field `id`"),
         ("POST", format!("{host}/launch"), json!({ "id": SECOND }), 400, "already"),
         ("POST", format!("{host}/launch"), json!({ "id": "host 3" }), 400, "no instance id"),
+        ("POST", format!("{host}/start"), json!({ "agentAfter": 60 }), 400, "unknown field `agentAfter`"),
+        ("POST", format!("{host}/start"), json!({ "agentAfterSeconds": 86_401 }), 400, "a day, at most"),
+        ("POST", format!("{host}/launch"), json!({ "id": "i-03", "agentAfterSeconds": 86_401 }), 400, "a day"),
+        ("POST", format!("{host}/tag"), json!({ "key": "SQL" }), 400, "has a value"),
+        ("POST", format!("{host}/untag"), json!({ "key": "SQL", "value": "2022" }), 400, "by its key alone"),
+        ("POST", format!("{host}/untag"), json!({ "key": "SQL2" }), 404, "it has"),
+        ("POST", "iam".to_owned(), Value::Null, 400, "missing field `reachesS3`"),
         ("GET", "definition?functionArn=arn".to_owned(), Value::Null, 400, "one *"),
         ("POST", "faults".to_owned(), json!({ "service": "s4", "action": "x", "kind": "throttle" }), 400, "not `s4`"),
         ("POST", "faults".to_owned(), json!({ "service": "s3", "action": "x", "kind": "slow" }), 400, "`kind`"),
@@ -225,7 +300,7 @@ async fn another_orchestrator_gets_the_definition_the_functions_and_a_word_about
     assert_eq!(definition["States"]["Settings"]["Result"]["rotation"], "sql-backups");
     let functions = served.done("GET", "functions", Value::Null).await;
     let functions = functions["functions"].as_array().unwrap();
-    assert_eq!(functions.len(), 6);
+    assert_eq!(functions.len(), 7);
     for function in functions {
         assert!(std::path::Path::new(function["binary"].as_str().unwrap()).exists(), "{function}");
         assert_eq!(function["environment"]["AWS_ENDPOINT_URL"], served.running.url());

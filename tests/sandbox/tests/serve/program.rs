@@ -117,3 +117,40 @@ async fn a_fleet_file_with_an_id_that_is_a_path_is_refused_with_its_place() {
     std::fs::remove_file(path).unwrap();
     assert!(code == Some(2) && said.contains("`hosts[3].id`") && said.contains(path), "{code:?}: {said}");
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_chapter_whose_run_ends_otherwise_than_it_says_ends_the_story() {
+    let chapter =
+        |expect: Value| json!({ "say": "A day later.", "days": 1, "run": { "mode": "converge" }, "expect": expect });
+    let late = json!({ "say": "This is never told.", "run": { "mode": "converge" } });
+    let (code, shown) = told(json!([chapter(json!("ProofsMissing")), late])).await;
+    assert_eq!(code, Some(1), "{shown}");
+    assert!(shown.contains("execution-2 was to end with ProofsMissing, and ended with success"), "{shown}");
+    assert!(!shown.contains("never told"), "{shown}");
+    let (code, shown) = told(json!([chapter(Value::Null)])).await;
+    assert_eq!(code, Some(0), "{shown}");
+}
+
+/// How the program ends that tells this story of one host, and what it shows.
+async fn told(story: Value) -> (Option<i32>, String) {
+    let example = |name: &str| format!("{}/examples/{name}.json", env!("CARGO_MANIFEST_DIR"));
+    let mut fleet: Value = serde_json::from_str(&std::fs::read_to_string(example("fleet")).unwrap()).unwrap();
+    fleet["hosts"].as_array_mut().unwrap().truncate(1);
+    fleet["story"] = story;
+    let folder = folder_of_this_test();
+    let (file, report) = (folder.join("fleet.json"), folder.join("report.html"));
+    std::fs::write(&file, fleet.to_string()).unwrap();
+    let settings = example("settings");
+    let arguments =
+        ["rotate", "--fleet", file.to_str().unwrap(), "--settings", &settings, "--report", report.to_str().unwrap()];
+    let output = Command::new(env!("CARGO_BIN_EXE_sandbox")).args(arguments).output().await.unwrap();
+    std::fs::remove_dir_all(&folder).unwrap();
+    (output.status.code(), String::from_utf8_lossy(&output.stdout).into_owned())
+}
+
+/// A folder for this test alone.
+fn folder_of_this_test() -> std::path::PathBuf {
+    let folder = std::env::temp_dir().join(format!("sandbox-story-{}", std::process::id()));
+    std::fs::create_dir_all(&folder).unwrap();
+    folder
+}

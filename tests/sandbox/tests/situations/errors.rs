@@ -7,28 +7,41 @@ use libtest_mimic::Trial;
 use rotation::host_answer::HostError;
 use sandbox::host::Platform;
 
-use crate::situation::script_of;
-
 pub fn trials() -> impl Iterator<Item = Trial> {
     [Platform::Linux, Platform::Windows].into_iter().map(|platform| {
-        let name = format!("{}: the_script_and_the_domain_know_the_same_errors", script_of(platform));
+        let name = format!("{}: the_scripts_and_the_domain_know_the_same_errors", platform.name());
         Trial::test(name, move || {
-            compare(platform);
+            let [shared, apply, inspect] = scripts(platform);
+            every_error_is_said(platform, &format!("{shared}{apply}"));
+            for script in [shared, apply, inspect] {
+                every_name_is_an_error(platform, &script);
+            }
             Ok(())
         })
     })
 }
 
-fn compare(platform: Platform) {
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../statemachine/documents/apply-s3-credential");
-    let script = fs::read_to_string(folder.join(script_of(platform))).unwrap();
-    let known: Vec<&str> = HostError::ALL.iter().map(|error| error.name()).collect();
+/// What both documents share, and their own.
+fn scripts(platform: Platform) -> [String; 3] {
+    let names = match platform {
+        Platform::Linux => ["host/linux.sh", "apply-s3-credential/apply.sh", "inspect-s3-credential/inspect.sh"],
+        Platform::Windows => ["host/windows.ps1", "apply-s3-credential/apply.ps1", "inspect-s3-credential/inspect.ps1"],
+    };
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../statemachine/documents");
+    names.map(|name| fs::read_to_string(folder.join(name)).unwrap())
+}
+
+fn every_error_is_said(platform: Platform, script: &str) {
     for error in HostError::ALL {
         // The Windows agent kills without a warning, so that nobody is left to answer.
         let is_said =
             script.contains(error.name()) || (platform, *error) == (Platform::Windows, HostError::Interrupted);
-        assert!(is_said, "{} never says {}", script_of(platform), error.name());
+        assert!(is_said, "{} is never said", error.name());
     }
+}
+
+fn every_name_is_an_error(platform: Platform, script: &str) {
+    let known: Vec<&str> = HostError::ALL.iter().map(|error| error.name()).collect();
     for before in said_after(platform) {
         for rest in script.split(before).skip(1) {
             let name: String = rest.chars().take_while(char::is_ascii_alphanumeric).collect();

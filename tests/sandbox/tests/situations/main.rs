@@ -1,10 +1,11 @@
-//! Every situation that a host can be in, as one table: each row is played on the real `linux.sh` under bash and, where
-//! the variable PWSH names a PowerShell, on the real `windows.ps1`. So the two scripts cannot drift apart.
+//! Every situation that a host can be in, as one table: each row is played on the documents' real scripts for Linux under
+//! bash and, where the variable PWSH names a PowerShell, on those for Windows. So the two cannot drift apart. Every row of
+//! Linux is played once more on the model of a host, which must say, call and leave exactly what the script does.
 //!
 //! A row is a function: its name is a sentence, its body says what is so, what the host answers, and what it holds
 //! afterwards. Where a situation exists on one platform only, the row says which and why. After every single command,
 //! whatever the row is about, the script's output, its files, its tools' arguments and its variables' names are searched
-//! for secrets (guarantee 6).
+//! for secrets (guarantee 6); and after every inspection the host is compared with what it was before.
 //!
 //! Read `rows/proof.rs` first. The stage on which rows are played is in `stage.rs`, the AWS that it sees in `cloud.rs`.
 //! `cargo test --workspace --test situations -- a_hint` plays the rows whose name holds `a_hint`.
@@ -16,19 +17,21 @@ mod errors;
 mod rows;
 mod situation;
 mod stage;
+mod transcript;
 
 use std::collections::BTreeSet;
 use std::fs;
 use std::path::Path;
 use std::process::ExitCode;
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, OnceLock};
 
 use libtest_mimic::{Arguments, Trial};
-use sandbox::host::Platform;
 use sandbox::host::windows::{Engine, NoEngine};
+use sandbox::host::{Platform, Runs};
 
-use situation::{Row, script_of};
+use situation::Row;
 use stage::Stage;
+use transcript::Transcript;
 
 /// Every batch of T-SQL that an instance got; Microsoft's parsers judge them elsewhere (tests/strangers).
 type Batches = Arc<Mutex<BTreeSet<String>>>;
@@ -43,16 +46,13 @@ fn main() -> ExitCode {
         .iter()
         .copied()
         .flatten()
-        .flat_map(|row| {
-            [trial(row, Platform::Linux, true, &batches), trial(row, Platform::Windows, is_named, &batches)]
-        })
-        .flatten()
+        .flat_map(|row| trials(row, is_named, &batches))
         .chain(errors::trials())
         .collect();
     if let (Err(reason), false, false) = (&engine, is_named, arguments.list) {
         #[allow(clippy::print_stderr, reason = "a row that did not run must not look as if it had")]
         {
-            eprintln!("\nThe rows of windows.ps1 are ignored: {reason}");
+            eprintln!("\nThe rows of Windows are ignored: {reason}");
         }
     }
     let conclusion = libtest_mimic::run(&arguments, trials);
@@ -63,24 +63,53 @@ fn main() -> ExitCode {
     conclusion.exit_code()
 }
 
-/// One row on one platform; `None` where the row says that it does not exist there.
-fn trial(row: &'static Row, platform: Platform, has_engine: bool, batches: &Batches) -> Option<Trial> {
-    let situation = row.situation();
-    let batches = Arc::clone(batches);
-    let kind = match situation.only_on() {
-        Some((only, _)) if only != platform => return None,
-        Some((only, _)) => format!("{} only", only.name()),
-        None => String::new(),
+/// A row as the script for Linux plays it, which the model is compared with: whichever of the two trials comes first has
+/// it played.
+type Played = Arc<OnceLock<Transcript>>;
+
+/// One row on every platform on which it exists, and where it exists on Linux on the model too.
+fn trials(row: &'static Row, has_engine: bool, batches: &Batches) -> Vec<Trial> {
+    let only = row.situation().only_on().map(|(only, _)| only);
+    let named = |player: &str, test: Box<dyn FnOnce() + Send>| {
+        let play = move || {
+            test();
+            Ok(())
+        };
+        let kind = only.map_or_else(String::new, |only| format!("{} only", only.name()));
+        Trial::test(format!("{player}: {}", row.name), play).with_kind(kind)
     };
-    let name = format!("{}: {}", script_of(platform), row.name);
-    let play = move || {
-        let mut stage = Stage::new(row.name, platform);
-        let played = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-        played.block_on(situation.play(&mut stage));
-        batches.lock().unwrap().extend(stage.batches());
-        Ok(())
+    let play = |platform, runs| {
+        let batches = Arc::clone(batches);
+        move || play(row, platform, runs, &batches)
     };
-    Some(Trial::test(name, play).with_kind(kind).with_ignored_flag(!has_engine))
+    let mut trials = Vec::new();
+    if only != Some(Platform::Windows) {
+        let played = Played::default();
+        let (again, script, model) =
+            (Arc::clone(&played), play(Platform::Linux, Runs::Script), play(Platform::Linux, Runs::Model));
+        let also_script = script.clone();
+        let on_linux = move || {
+            played.get_or_init(script);
+        };
+        let on_the_model = move || model().assert_is(again.get_or_init(also_script));
+        trials.extend([named("Linux", Box::new(on_linux)), named("model", Box::new(on_the_model))]);
+    }
+    if only != Some(Platform::Linux) {
+        let script = play(Platform::Windows, Runs::Script);
+        let on_windows = move || {
+            script();
+        };
+        trials.push(named("Windows", Box::new(on_windows)).with_ignored_flag(!has_engine));
+    }
+    trials
+}
+
+fn play(row: &Row, platform: Platform, runs: Runs, batches: &Batches) -> Transcript {
+    let mut stage = Stage::new(row.name, platform, runs);
+    let played = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    played.block_on(row.situation().play(&mut stage));
+    batches.lock().unwrap().extend(stage.batches());
+    stage.transcript()
 }
 
 /// As `statements.json` in the target directory's folder for tests; the secrets in it are the table's made-up ones.

@@ -28,14 +28,6 @@ macro_rules! rows {
 }
 pub(crate) use rows;
 
-/// The script that a platform runs.
-pub fn script_of(platform: Platform) -> &'static str {
-    match platform {
-        Platform::Linux => "linux.sh",
-        Platform::Windows => "windows.ps1",
-    }
-}
-
 type Arrangement = Box<dyn FnOnce(&mut Stage) + Send>;
 type Check = Box<dyn FnOnce(&Stage) + Send>;
 
@@ -58,6 +50,8 @@ enum Outcome {
     That(fn(&Said)),
     Killed,
     TwoAtOnce(fn(&Said, &Said)),
+    Inspection(Answer),
+    InspectionThat(fn(&Said)),
 }
 
 impl Situation {
@@ -106,6 +100,20 @@ impl Situation {
         self
     }
 
+    /// The host is inspected, gives this answer, and is as it was before: the stage sees to that, whatever the row is
+    /// about.
+    pub fn shows(mut self, mut answer: Answer) -> Situation {
+        answer.inspected.get_or_insert(0);
+        self.open().outcome = Some(Outcome::Inspection(answer));
+        self
+    }
+
+    /// The host is inspected and gives an answer of which a row states less, or more.
+    pub fn shows_that(mut self, judge: fn(&Said)) -> Situation {
+        self.open().outcome = Some(Outcome::InspectionThat(judge));
+        self
+    }
+
     /// What is so after the command.
     pub fn and(mut self, check: impl FnOnce(&Stage) + Send + 'static) -> Situation {
         self.commands.last_mut().expect("a check follows a command").checks.push(Box::new(check));
@@ -135,6 +143,11 @@ impl Situation {
                     let (first, second) = stage.run_twice_at_once().await;
                     judge(&first, &second);
                 }
+                Outcome::Inspection(expected) => {
+                    let said = stage.inspect().await;
+                    said.assert_is(&expected, stage);
+                }
+                Outcome::InspectionThat(judge) => judge(&stage.inspect().await),
             }
             command.checks.into_iter().for_each(|check| check(stage));
         }
@@ -149,6 +162,8 @@ pub struct Answer {
     pub changed: u32,
     pub nothing_to_hold: u32,
     pub failures: Vec<(HostError, String)>,
+    /// How many instances an inspection saw; none where the command was no inspection.
+    pub inspected: Option<u32>,
 }
 
 /// So many instances proved the target, and nothing had to be changed.
@@ -159,6 +174,11 @@ pub fn proved(instances: u32) -> Answer {
 /// So many instances were altered, and proved the target.
 pub fn altered(instances: u32) -> Answer {
     Answer { changed: instances, ..proved(instances) }
+}
+
+/// So many instances were looked at that can hold a credential.
+pub fn seen(instances: u32) -> Answer {
+    Answer { inspected: Some(instances), ..Answer::default() }
 }
 
 /// So many instances cannot hold a credential.

@@ -5,19 +5,31 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, MutexGuard, Once};
 
 use rotation::host_answer::HostAnswer;
 use sandbox::clock::Clock;
 use sandbox::host::{
-    Agent, Host, HostCloud, HostCommand, HostFaults, HostHappening, HostSetUp, Platform, SqlServer, StepResult,
-    StepStatus, document,
+    Agent, Credential, HeldLock, Host, HostCloud, HostCommand, HostFaults, HostHappening, HostSetUp, Platform, Runs,
+    SqlServer, StepResult, StepStatus, document,
 };
 use serde_json::Value;
 
 use crate::cloud::{ADMINISTRATOR_ARN, FakeCloud, Key, NEW, NEW_KEY, OLD_KEY, PASSWORD, SECRET_ARN, Says};
 use crate::situation::Answer;
+use crate::transcript::{Calls, Transcript};
+
+/// What a host has before and after a command.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Left {
+    pub credentials: Vec<(String, BTreeMap<String, Credential>)>,
+    /// The state directory, but for the log, the lock and what the AWS CLI complained of.
+    pub files: BTreeMap<String, Vec<u8>>,
+    pub objects: Vec<String>,
+    pub signed_calls: u32,
+}
 
 pub const URL: &str = "s3://sql-backups.s3.eu-west-1.amazonaws.com/prod";
 /// The default instance, on port 1433, and a named one on another port.
@@ -31,12 +43,14 @@ pub struct Stage {
     set_up: HostSetUp,
     host: Arc<Host>,
     parameters: BTreeMap<String, String>,
-    document: Value,
+    apply: Value,
+    inspect: Value,
     folder: PathBuf,
     commands: u32,
     said: Option<HostAnswer>,
-    open: Option<fs::File>,
+    lock: Option<HeldLock>,
     batches: BTreeSet<String>,
+    transcript: Transcript,
 }
 
 /// What a command came to.
@@ -74,13 +88,14 @@ impl Drop for Stage {
 }
 
 impl Stage {
-    pub fn new(row: &str, platform: Platform) -> Stage {
-        let name = format!("situation-{}-{}-{row}", std::process::id(), platform.name());
+    pub fn new(row: &str, platform: Platform, runs: Runs) -> Stage {
+        let name = format!("situation-{}-{}-{runs:?}-{row}", std::process::id(), platform.name());
         let folder = std::env::temp_dir().join(name);
         let set_up = HostSetUp {
             instance_id: HOST.to_owned(),
             region: "us-east-1".to_owned(),
             platform,
+            runs,
             ..HostSetUp::default()
         };
         let cloud = Arc::new(FakeCloud::in_a_rotation());
@@ -93,11 +108,22 @@ impl Stage {
             ("administratorSecretArn", ADMINISTRATOR_ARN),
         ];
         let parameters = parameters.map(|(name, value)| (name.to_owned(), value.to_owned())).into();
-        let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../statemachine/documents/apply-s3-credential");
-        let document = document::build(&source).unwrap();
-        let batches = BTreeSet::new();
-        let mut stage =
-            Stage { cloud, set_up, host, parameters, document, folder, commands: 0, said: None, open: None, batches };
+        let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../statemachine/documents");
+        let [apply, inspect] = document::NAMES.map(|name| document::build(&source.join(name)).unwrap());
+        let mut stage = Stage {
+            cloud,
+            set_up,
+            host,
+            parameters,
+            apply,
+            inspect,
+            folder,
+            commands: 0,
+            said: None,
+            lock: None,
+            batches: BTreeSet::new(),
+            transcript: Transcript::default(),
+        };
         stage.has(&[(DEFAULT, sql_server(16))]);
         stage
     }
@@ -128,7 +154,9 @@ impl Stage {
         self.batches.extend(self.host.batches());
         self.set_up.sql_servers = self.host.sql_servers();
         change(&mut self.set_up);
+        let files = self.host.state_files().unwrap();
         self.host = host(&self.set_up, &self.cloud, &self.folder);
+        self.host.put_state_files(files).unwrap();
     }
 
     /// The host runs an agent that replaces parameters in the script's text.
@@ -136,10 +164,12 @@ impl Stage {
         self.rebuild(|set_up| set_up.agent = Agent::Old);
     }
 
-    /// The document lets every value through, as one that a person made might.
-    pub fn has_a_document_without_patterns(&mut self) {
-        for parameter in self.document["parameters"].as_object_mut().unwrap().values_mut() {
-            parameter["allowedPattern"] = Value::from("");
+    /// The documents let every value through, as those that a person made might.
+    pub fn has_documents_without_patterns(&mut self) {
+        for document in [&mut self.apply, &mut self.inspect] {
+            for parameter in document["parameters"].as_object_mut().unwrap().values_mut() {
+                parameter["allowedPattern"] = Value::from("");
+            }
         }
     }
 
@@ -188,17 +218,32 @@ impl Stage {
     }
 
     /// A file of the host's state directory.
-    pub fn state_file(&self, name: &str) -> PathBuf {
-        self.host.root().join("state").join(name)
+    pub fn state_file(&self, name: &str) -> String {
+        let mut files = self.host.state_files().unwrap();
+        String::from_utf8(files.remove(name).unwrap_or_else(|| panic!("no {name} in {:?}", files.keys()))).unwrap()
     }
 
-    /// Somebody holds this file, and with it its lock.
-    pub fn keep_open(&mut self, file: fs::File) {
-        self.open = Some(file);
+    pub fn write_state_file(&self, name: &str, content: &str) {
+        let mut files = self.host.state_files().unwrap();
+        files.insert(name.to_owned(), content.as_bytes().to_vec());
+        self.host.put_state_files(files).unwrap();
     }
 
-    pub fn close_what_is_open(&mut self) {
-        self.open = None;
+    /// Who may do what with a file, where files have such a mode: a model has none, and Windows has access lists.
+    pub fn mode(&self, name: &str) -> Option<u32> {
+        let has_modes = (self.platform(), self.set_up.runs) == (Platform::Linux, Runs::Script);
+        let file = self.host.root().join("state").join(name);
+        has_modes.then(|| fs::metadata(file).unwrap().permissions().mode() & 0o777)
+    }
+
+    /// Another command is at work.
+    pub fn hold_the_lock(&mut self) {
+        self.lock = self.host.hold_lock("sql-backups").unwrap();
+        assert!(self.lock.is_some(), "nobody else holds it");
+    }
+
+    pub fn let_go_of_the_lock(&mut self) {
+        self.lock = None;
     }
 
     // ---- What the host came to ----
@@ -250,17 +295,62 @@ impl Stage {
     }
 
     pub fn batches(&self) -> BTreeSet<String> {
-        self.batches.union(&self.host.batches()).cloned().collect()
+        self.batches.iter().cloned().chain(self.host.batches()).collect()
     }
 
     // ---- Commands ----
 
+    /// Runs the document that changes nothing, and sees to it that it has not.
+    pub async fn inspect(&mut self) -> Said {
+        let (before, sent) = (self.left(), self.host.batches().len());
+        let step = self.play(&self.inspect.clone()).await;
+        let said = self.listen(&step);
+        assert_eq!(self.left(), before, "an inspection changes nothing");
+        for batch in &self.host.batches()[sent..] {
+            assert!(batch.starts_with("SELECT N'~"), "an inspection asks and does nothing else: {batch}");
+        }
+        self.said = Some(said.answer.clone());
+        said
+    }
+
+    fn left(&self) -> Left {
+        let mut files = self.host.state_files().unwrap();
+        files.retain(|name, _| ![".log", ".1", ".lock", ".message"].iter().any(|end| name.ends_with(end)));
+        let credentials = self.host.sql_servers().into_iter().map(|(endpoint, server)| (endpoint, server.credentials));
+        let cloud = self.cloud();
+        Left {
+            credentials: credentials.collect(),
+            files,
+            objects: cloud.objects.clone(),
+            signed_calls: cloud.signed_calls,
+        }
+    }
+
     pub async fn run(&mut self) -> Said {
-        let command = self.command();
-        let step = only_step(self.host.run(&command).await);
+        let step = self.play(&self.apply.clone()).await;
         let said = self.listen(&step);
         self.said = Some(said.answer.clone());
         said
+    }
+
+    /// One command, and what it came to in the transcript.
+    async fn play(&mut self, document: &Value) -> StepResult {
+        let before = Calls::of(&self.host);
+        let command = self.command(document);
+        let step = only_step(self.host.run(&command).await);
+        self.enter(vec![step.clone()], &before);
+        step
+    }
+
+    fn enter(&mut self, steps: Vec<StepResult>, before: &Calls) {
+        let made = Calls::of(&self.host).since(before);
+        let left = self.left();
+        self.transcript.enter(steps, made, left, &self.host.root().join("state"));
+    }
+
+    /// All that happened so far.
+    pub fn transcript(&self) -> Transcript {
+        self.transcript.clone()
     }
 
     /// No second JSON object and no secret, whatever the row is about.
@@ -274,23 +364,25 @@ impl Stage {
     }
 
     pub async fn run_to_its_time_out(&mut self) {
-        let command = self.command();
-        let step = only_step(self.host.run(&command).await);
+        let step = self.play(&self.apply.clone()).await;
         self.assert_no_secret_is_seen(&step);
         assert_eq!((step.status, step.exit_code, step.stdout.as_str()), (StepStatus::TimedOut, 137, ""), "{step:#?}");
     }
 
     pub async fn run_twice_at_once(&mut self) -> (Said, Said) {
-        let (first, second) = (self.command(), self.command());
+        let before = Calls::of(&self.host);
+        let (first, second) = (self.command(&self.apply.clone()), self.command(&self.apply.clone()));
         let (first, second) = tokio::join!(self.host.run(&first), self.host.run(&second));
-        (self.listen(&only_step(first)), self.listen(&only_step(second)))
+        let (first, second) = (only_step(first), only_step(second));
+        self.enter(vec![first.clone(), second.clone()], &before);
+        (self.listen(&first), self.listen(&second))
     }
 
-    fn command(&mut self) -> HostCommand {
+    fn command(&mut self, document: &Value) -> HostCommand {
         self.commands += 1;
         HostCommand {
             command_id: format!("command-{}", self.commands),
-            document: self.document.clone(),
+            document: document.clone(),
             parameters: self.parameters.clone(),
         }
     }
@@ -300,6 +392,9 @@ impl Stage {
         let mut seen = format!("{} {} {:?}", step.stdout, step.stderr, self.host.processes());
         for file in self.host.files().unwrap() {
             seen.push_str(&String::from_utf8_lossy(&fs::read(&file).unwrap_or_default()));
+        }
+        for content in self.host.state_files().unwrap().values() {
+            seen.push_str(&String::from_utf8_lossy(content));
         }
         for secret in [OLD_KEY.1, NEW_KEY.1, PASSWORD] {
             let core = secret.trim_end_matches('\'');
@@ -313,7 +408,8 @@ impl Said {
     pub fn assert_is(&self, expected: &Answer, stage: &Stage) {
         let HostAnswer { proved, changed, nothing_to_hold, .. } = self.answer;
         let failures = self.answer.failures.iter().map(|failure| (failure.error, failure.instance.clone())).collect();
-        let came_to = Answer { exit_code: self.exit_code, proved, changed, nothing_to_hold, failures };
+        let inspected = self.answer.inspected.as_ref().map(|inspection| inspection.instances);
+        let came_to = Answer { exit_code: self.exit_code, proved, changed, nothing_to_hold, failures, inspected };
         let mut expected = expected.clone();
         expected.failures.iter_mut().for_each(|(_, instance)| *instance = stage.called(instance));
         // Most rows name every failure; those with more than an answer can name look at the count themselves.

@@ -114,7 +114,7 @@ async fn a_denied_action_is_refused_in_awss_words_and_only_for_whom_it_is_denied
     assert_eq!(refused.meta().code(), Some("AccessDenied"));
     let message = refused.meta().message().unwrap();
     let start = format!(
-        "User: arn:aws:sts::{ACCOUNT}:assumed-role/rotate-iam-key/rotate-iam-key is not authorized to perform: iam:CreateAccessKey on resource: user {USER}"
+        "User: arn:aws:sts::{ACCOUNT}:assumed-role/credential-rotation-rotate-iam-key/rotate-iam-key is not authorized to perform: iam:CreateAccessKey on resource: user {USER}"
     );
     assert!(message.starts_with(&start), "{message}");
     assert!(cloud.access_keys(USER).is_empty());

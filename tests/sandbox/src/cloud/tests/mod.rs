@@ -5,9 +5,11 @@ mod ec2;
 mod faults;
 mod iam;
 mod limits;
+mod permissions;
 mod secretsmanager;
 mod serve;
 mod signed;
+mod simulation;
 mod ssm;
 
 use std::sync::Arc;

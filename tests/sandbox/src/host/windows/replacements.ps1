@@ -1,5 +1,5 @@
-# Windows, as far as windows.ps1 touches it, on a machine that has none: these functions stand between the script's own
-# definitions and its last line, and take the place of those of the same names.
+# Windows, as far as the scripts for Windows touch it, on a machine that has none: these functions stand between a
+# script's own definitions and its last line, and take the place of those of the same names.
 #
 # The registry, the services and the cluster are lines of the file that CREDENTIAL_ROTATION_FIXTURE names, written by the
 # host's model before each command: path|name|value, service|name|state, cluster|virtual name|node|state. SQL Server is

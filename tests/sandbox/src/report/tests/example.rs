@@ -1,4 +1,4 @@
-//! The story of the README's example, as `make try` runs it.
+//! The story of a rotation and its overlap, against every witness that there is.
 
 use super::*;
 use crate::auditor::secrecy;
@@ -6,23 +6,9 @@ use crate::cloud::Event;
 
 const OLD: &str = "AKIASANDBOXCURRENT00";
 
-/// The example with its whole story, lived through.
-async fn lived_through() -> (World, Story) {
-    let (mut world, file, recorder) = watched(example("fleet.json")).await;
-    world.run(file.input.clone()).await;
-    for chapter in &file.story {
-        world.pass_days(chapter.days).await;
-        chapter.reachable.iter().for_each(|host| world.cloud.set_agent_online(host, true));
-        world.run(chapter.run.clone()).await;
-    }
-    world.shut_down().await;
-    let story = Story::of_world(&world, &recorder);
-    (world, story)
-}
-
 #[tokio::test(flavor = "multi_thread")]
 async fn the_examples_story_agrees_with_the_world_that_it_tells_of() {
-    let (world, story) = lived_through().await;
+    let (world, story) = lived_through("fleet.json").await;
     keys_are_as_iam_and_the_journal_have_them(&world, &story);
     every_nightly_backup_was_made_with_the_key_that_the_story_names(&world, &story);
     the_end_of_each_lane_is_what_the_host_holds(&world, &story);

@@ -1,6 +1,6 @@
 //! States that are tried again, caught, and run side by side, told from an execution's events alone.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::pin::Pin;
 use std::sync::Mutex;
 use std::time::Duration;
@@ -45,7 +45,7 @@ async fn run(definition: Value, failures: &[&'static str]) -> Execution {
 }
 
 fn told(execution: Execution) -> ExecutionStory {
-    stories(&[execution], &mut Payloads::default()).remove(0)
+    stories(&[execution], &BTreeMap::new(), &mut Payloads::default()).remove(0)
 }
 
 fn task(fields: Value) -> Value {

@@ -1,8 +1,5 @@
 //! The machine itself: a disk that is full, tools that are missing, two commands at once, a command that is killed.
 
-use std::fs;
-use std::os::unix::fs::{PermissionsExt, symlink};
-
 use rotation::host_answer::HostError;
 use sandbox::host::{Host, Platform};
 
@@ -42,9 +39,8 @@ fn a_disk_that_fills_up_after_the_alter_is_not_taken_for_a_proof() -> Situation 
         .answers(altered(1))
 }
 
-/// Whatever is written to /dev/full fails as on a full disk; every marker is written to this name first.
 fn fill_the_disk(host: &Host) {
-    symlink("/dev/full", host.root().join("state/sql-backups.marker.new")).unwrap();
+    host.become_full("sql-backups").unwrap();
 }
 
 fn without(tool: &'static str) -> Situation {
@@ -71,14 +67,10 @@ fn without_flock_nothing_is_touched() -> Situation {
 
 fn a_second_command_waits_for_the_lock_and_then_says_so() -> Situation {
     Situation::new()
-        .so(|stage| {
-            let lock = fs::File::create(stage.state_file("sql-backups.lock")).unwrap();
-            lock.lock().unwrap();
-            stage.keep_open(lock);
-        })
+        .so(Stage::hold_the_lock)
         .answers(host_failed(HostError::LockTimeout))
         .and(|stage| stage.holds(&[(URL, OLD_KEY)]))
-        .so(Stage::close_what_is_open)
+        .so(Stage::let_go_of_the_lock)
         .answers(altered(1))
 }
 
@@ -141,12 +133,12 @@ fn a_marker_that_makes_no_sense_is_not_believed() -> Situation {
             let gone = format!("gone,1433 {NEW} 2026-01-01T00:00:00Z none+\n");
             let marker =
                 format!("\n# localhost {NEW}\n{gone}localhost\nMSSQLSERVER\nlocalhost ../../x y\n$(x) `y` *\n");
-            fs::write(stage.state_file("sql-backups.marker"), marker).unwrap();
+            stage.write_state_file("sql-backups.marker", &marker);
         })
         .answers(altered(1))
         .and(|stage| {
             assert_eq!(stage.said().found, None);
-            let marker = fs::read_to_string(stage.state_file("sql-backups.marker")).unwrap();
+            let marker = stage.state_file("sql-backups.marker");
             let lines: Vec<&str> = marker.lines().filter(|line| !line.starts_with('#')).collect();
             assert!(matches!(lines.as_slice(), [line] if line.contains(NEW)), "{marker}");
         })
@@ -154,15 +146,12 @@ fn a_marker_that_makes_no_sense_is_not_believed() -> Situation {
 
 fn the_log_on_the_host_stays_small_and_the_marker_is_private() -> Situation {
     Situation::new()
-        .so(|stage| fs::write(stage.state_file("sql-backups.log"), vec![b'x'; 300_000]).unwrap())
+        .so(|stage| stage.write_state_file("sql-backups.log", &"x".repeat(300_000)))
         .answers(altered(1))
         .and(|stage| {
-            let log = fs::read_to_string(stage.state_file("sql-backups.log")).unwrap();
+            let log = stage.state_file("sql-backups.log");
             assert!(log.contains("proved, altered") && log.len() < 10_000, "{log}");
-            assert_eq!(fs::metadata(stage.state_file("sql-backups.log.1")).unwrap().len(), 300_000);
-            if stage.platform() == Platform::Linux {
-                let mode = fs::metadata(stage.state_file("sql-backups.marker")).unwrap().permissions().mode();
-                assert_eq!(mode & 0o777, 0o600, "on Windows the folder's access list says so");
-            }
+            assert_eq!(stage.state_file("sql-backups.log.1").len(), 300_000);
+            assert!(stage.mode("sql-backups.marker").is_none_or(|mode| mode == 0o600), "nobody else reads the marker");
         })
 }

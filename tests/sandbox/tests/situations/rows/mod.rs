@@ -2,6 +2,7 @@
 
 mod clusters;
 mod credentials;
+mod inspection;
 mod instances;
 mod machine;
 mod proof;
@@ -12,7 +13,7 @@ mod target;
 use crate::situation::Row;
 
 /// Every situation, in the order in which a reader should meet them.
-pub const TABLE: [&[Row]; 8] = [
+pub const TABLE: [&[Row]; 9] = [
     proof::ROWS,
     target::ROWS,
     instances::ROWS,
@@ -21,4 +22,5 @@ pub const TABLE: [&[Row]; 8] = [
     secrets::ROWS,
     refusals::ROWS,
     machine::ROWS,
+    inspection::ROWS,
 ];

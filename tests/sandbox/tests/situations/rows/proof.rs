@@ -9,6 +9,8 @@ use crate::stage::{DEFAULT, PROD, Stage, URL, empty_sql_server, sql_server};
 pub const ROWS: &[Row] = rows![
     a_quiet_host_proves_the_new_key_alters_and_proves_again,
     a_host_that_holds_the_target_is_proved_afresh_and_left_alone,
+    a_host_that_holds_the_target_and_fails_its_proof_gets_it_anew,
+    the_version_found_is_that_of_the_instance_that_lags,
     a_host_whose_old_version_could_be_put_back_proves_once_before_the_alter,
     a_credential_that_a_person_altered_is_not_taken_for_proved,
     a_host_where_the_new_key_does_not_work_keeps_its_old_one,
@@ -38,6 +40,38 @@ fn a_host_that_holds_the_target_is_proved_afresh_and_left_alone() -> Situation {
         assert_eq!(stage.said().found.as_deref(), Some(NEW));
         stage.backed_up(&["held/i-0abc/proof.bak"]);
     })
+}
+
+/// The target is no version from before, to which it could be put back: so it is proved twice before the alter.
+fn a_host_that_holds_the_target_and_fails_its_proof_gets_it_anew() -> Situation {
+    Situation::new()
+        .answers(altered(1))
+        .so(|stage| {
+            stage.instance(DEFAULT, |server| server.faults.refused_held_backups = 1);
+            stage.cloud().objects.clear();
+        })
+        .answers(altered(1))
+        .and(|stage| stage.backed_up(&["i-0abc/proof.bak", "i-0abc/proof.bak", "held/i-0abc/proof.bak"]))
+}
+
+/// One version stands for the host.
+fn the_version_found_is_that_of_the_instance_that_lags() -> Situation {
+    Situation::new()
+        .so(|stage| {
+            stage.has(&[(DEFAULT, sql_server(16)), (PROD, sql_server(16))]);
+            stage.cloud().nothing_is_pending();
+            stage.set("versionId", OLD);
+        })
+        .answers(altered(2))
+        .so(|stage| {
+            stage.cloud().labels.insert("AWSPENDING", NEW);
+            stage.set("versionId", NEW);
+            stage.instance(PROD, |server| server.running = false);
+        })
+        .answers(altered(1).failing(PROD, HostError::ConnectFailed))
+        .so(|stage| stage.instance(PROD, |server| server.running = true))
+        .answers(proved(2).having_changed(1))
+        .and(|stage| assert_eq!(stage.said().found.as_deref(), Some(OLD)))
 }
 
 /// Most hosts on most days: they hold the version of the rotation before, and their marker says so.

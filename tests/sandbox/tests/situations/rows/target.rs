@@ -129,7 +129,7 @@ fn an_old_agent_comes_to_the_same_answer() -> Situation {
 fn a_parameter_that_the_document_would_refuse_is_refused_again() -> Situation {
     Situation::new()
         .so(|stage| {
-            stage.has_a_document_without_patterns();
+            stage.has_documents_without_patterns();
             stage.set("proofPrefix", "x' OR 1=1");
         })
         .answers(host_failed(HostError::InvalidParameter))
@@ -153,7 +153,7 @@ fn a_credential_with_a_name_that_no_sql_server_takes_is_refused_before_anything_
 fn a_url_that_would_leave_its_quotes_is_refused_before_anything_is_touched() -> Situation {
     Situation::new()
         .so(|stage| {
-            stage.has_a_document_without_patterns();
+            stage.has_documents_without_patterns();
             stage.set("foreignCredentials", "s3://bucket/x'];DROP");
         })
         .answers(host_failed(HostError::InvalidParameter))

@@ -1,11 +1,11 @@
-# Brings every SQL Server instance of this host to the target version of a rotation's secret, and proves it.
-#
-# The same as linux.sh in every word, on Windows: the command only says which rotation; what the target is, the host
-# reads itself, under a lock, and once more at the end. Nothing here replaces a working credential before the new key
-# was proved from this very instance, through a temporary credential that covers no other path.
+# What both documents do on a Windows host, before they differ. The same as linux.sh, word for word: nothing here changes
+# an instance; what the target is, the host reads itself.
 #
 # What is Windows' own: the instances are found in the registry; a clustered instance that runs on another node is
 # passive, which is neither a proof nor a failure; SQL Server is asked through .NET's SqlClient.
+#
+# A document's own script follows this one. It holds Invoke-Work and Write-Answer, and its last line is the only one of
+# both that does anything: a test puts its own functions in place of those under "What touches Windows" before that line.
 #
 # stdout carries one JSON object (its fields: functions/rotation/src/host_answer.rs) and nothing else; a line for each
 # instance goes to stderr, from where SSM sends it to CloudWatch, and to a size-limited log on the host.
@@ -13,9 +13,6 @@
 # Runs in Windows PowerShell 5.1, which is what the SSM agent starts, and in PowerShell 7. It uses .NET's methods in
 # place of cmdlets. A secret is in no cmdlet's pipeline and in no parameter, not even a function's, since module logging
 # writes those to the event log: it stays in the holders $secret and $batch.
-#
-# A test puts its own functions in place of those under "What touches Windows", between here and the last line, which is
-# the only one that does anything.
 
 Set-StrictMode -Version 2
 $ErrorActionPreference = 'Stop'
@@ -23,17 +20,9 @@ $ErrorActionPreference = 'Stop'
 $WarningPreference = 'SilentlyContinue'
 $ProgressPreference = 'SilentlyContinue'
 
-# Exit codes. Never 3010 or 168 or 169, which the SSM agent reads as reboot, stop with success, stop with failure. At
-# its time-out the agent kills the script without a warning, so Windows has no answer Interrupted.
-$exitProved = 0             # every instance proved the target, had nothing to hold, or is passive here
-$exitInstanceFailed = 1     # at least one instance failed
-$exitHostFailed = 2         # the host failed before any instance was touched
-$exitNotVisibleYet = 3      # the hinted version is not this host's target (yet)
-
 $logLimitBytes = 262144
 $answerLimitBytes = 1950
 $messageLimit = 240
-$roundLimit = 3
 $instancesKey = 'SOFTWARE\Microsoft\Microsoft SQL Server'
 $versionPattern = '^[A-Za-z0-9-]{32,64}\z'
 $arnPattern = '^arn:aws[a-z-]*:secretsmanager:[a-z0-9-]{5,25}:[0-9]{12}:secret:[A-Za-z0-9/_+=.@-]{1,519}\z'
@@ -41,10 +30,12 @@ $clock = [Diagnostics.Stopwatch]::StartNew()
 
 # What the command asks for, what the host keeps, and what has come out so far.
 $command = @{ Rotation = 'unknown' }
-$state = @{ Directory = ''; Log = ''; Marker = ''; Lock = $null }
+$state = @{ Directory = ''; Log = ''; LogLost = $false; Marker = ''; Lock = $null }
 $run = @{
   Version = ''; Found = ''; Touched = $false; HostError = ''; SignedCall = ''; Sql = $null; Instances = @()
-  Proved = 0; NothingToHold = 0; Failed = 0; Failures = @(); Blocking = @(); Owner = $null; Passive = $null
+  Proved = 0; NothingToHold = 0; Failed = 0; Failures = @(); Blocking = @(); Room = 0
+  # The hashes of virtual names, sorted, each once.
+  Owner = [Collections.SortedList]::new(); Passive = [Collections.SortedList]::new()
 }
 # The holders of the secrets, and of the one statement that may have a secret in it.
 $secret = @{
@@ -52,18 +43,9 @@ $secret = @{
 }
 $batch = @{ Statement = '' }
 
-function Invoke-ApplyS3Credential {
+function Invoke-Document {
   try {
-    Read-Parameter
-    Confirm-Parameter
-    Confirm-Tool
-    Open-StateDirectory
-    Enter-Lock
-    Find-Instance
-    Read-Marker
-    Wait-HintedTarget
-    Read-Administrator
-    Invoke-Round
+    Invoke-Work
   } catch {
     # A host's failure is in the answer already; anything else is a mistake in this script.
     if ('' -eq $run.HostError) {
@@ -76,17 +58,6 @@ function Invoke-ApplyS3Credential {
   return Get-ExitCode
 }
 
-function Invoke-Round {
-  for ($round = 1; $round -le $roundLimit; $round++) {
-    Set-EveryInstance
-    $before = $run.Version
-    Read-Target
-    if ($run.Version -ceq $before) { return }
-    Write-Log "the target moved from $before to $($run.Version): starting over"
-  }
-  Stop-Host 'TargetKeepsChanging' "the target moved $roundLimit times, last to $($run.Version)"
-}
-
 # ---- What the command asks for ----
 
 function Read-Parameter {
@@ -96,13 +67,12 @@ function Read-Parameter {
   $command.Credentials = Get-Parameter $env:SSM_credentials '{{ credentials }}'
   $command.Foreign = Get-Parameter $env:SSM_foreignCredentials '{{ foreignCredentials }}'
   $command.AdministratorArn = Get-Parameter $env:SSM_administratorSecretArn '{{ administratorSecretArn }}'
-  $command.Proof = Get-Parameter $env:SSM_proof '{{ proof }}'
   $command.ProofPrefix = Get-Parameter $env:SSM_proofPrefix '{{ proofPrefix }}'
   $command.CreateMissing = Get-Parameter $env:SSM_createMissing '{{ createMissing }}'
   $command.TrustCertificate = Get-Parameter $env:SSM_trustServerCertificate '{{ trustServerCertificate }}'
   $command.HostId = [string]$env:AWS_SSM_INSTANCE_ID
   # The two seams of the local AWS: hosts that share one machine need a folder each; and how long a host waits for the
-  # lock, for the hinted version, and for another backup of model.
+  # lock and for the hinted version.
   $state.Directory = [string]$env:CREDENTIAL_ROTATION_STATE_DIRECTORY
   $command.Patience = 30
   if ($env:CREDENTIAL_ROTATION_PATIENCE) { $command.Patience = [int]$env:CREDENTIAL_ROTATION_PATIENCE }
@@ -128,18 +98,10 @@ function Confirm-Parameter {
   if ($command.AdministratorArn -and $command.AdministratorArn -cnotmatch $arnPattern) {
     Deny-Parameter 'administratorSecretArn'
   }
-  if ($command.Proof -cnotmatch '^(backup|none)\z') { Deny-Parameter 'proof' }
   if ($command.ProofPrefix -cnotmatch '^[A-Za-z0-9._-]{1,40}\z') { Deny-Parameter 'proofPrefix' }
   $command.Urls = @(Split-Url $command.Credentials 'credentials')
   $command.ForeignUrls = @(Split-Url $command.Foreign 'foreignCredentials')
   if ($command.Urls.Length -lt 1 -or $command.Urls.Length -gt 20) { Deny-Parameter 'credentials' }
-}
-
-# A signed call with the new key takes the CLI: a cmdlet would have the key as a parameter.
-function Confirm-Tool {
-  if ('none' -eq $command.Proof -and -not (Find-AwsCli)) {
-    Stop-Host 'ToolMissing' 'with proof none the AWS CLI is needed, and it is not installed'
-  }
 }
 
 function Split-Url($text, $parameter) {
@@ -155,7 +117,6 @@ function Deny-Parameter($name) {
 
 # ---- What the host keeps: lock, log, marker ----
 
-# Everything that may not be writable is written once before any instance is touched.
 function Open-StateDirectory {
   if ('' -eq $state.Directory) {
     $state.Directory = [IO.Path]::Combine([Environment]::GetFolderPath('CommonApplicationData'), 'credential-rotation')
@@ -218,29 +179,12 @@ function Read-Marker {
         if ('' -eq $run.Found -or $words[1] -cne $command.Hint) { $run.Found = $words[1] }
       }
     }
-    Write-Marker
   } catch {
-    Stop-Host 'StateNotWritable' "$($state.Marker) cannot be written: $(Get-Cause $_)"
+    Stop-Host 'StateNotWritable' "$($state.Marker) cannot be read: $(Get-Cause $_)"
   }
 }
 
-# Written beside and renamed, so that a host that dies here has the old marker or the new one. Throws.
-function Write-Marker {
-  $text = "# instance, version held, since when, modify dates of its credentials`r`n"
-  foreach ($instance in $run.Instances) {
-    if ($instance.Held) { $text += "$($instance.Name) $($instance.Held) $($instance.Since) $($instance.HeldDates)`r`n" }
-  }
-  $new = $state.Marker + '.new'
-  [IO.File]::WriteAllText($new, $text)
-  if ([IO.File]::Exists($state.Marker)) {
-    # In place of $null PowerShell would hand over an empty name.
-    [IO.File]::Replace($new, $state.Marker, [NullString]::Value)
-  } else {
-    [IO.File]::Move($new, $state.Marker)
-  }
-}
-
-# Losing a line of the log is no reason to stop.
+# That a line is not on the disk stops nobody who does not ask.
 function Write-Log($text) {
   $version = $run.Version
   if ('' -eq $version) { $version = '?' }
@@ -250,6 +194,7 @@ function Write-Log($text) {
   try {
     [IO.File]::AppendAllText($state.Log, "$line`r`n")
   } catch {
+    $state.LogLost = $true
     [Console]::Error.WriteLine('this line is missing in the log on the host')
   }
 }
@@ -279,7 +224,7 @@ function Find-Instance {
       Version = [string](Get-RegistryValue "$key\Setup" 'Version')
       Edition = [string](Get-RegistryValue "$key\Setup" 'Edition')
       VirtualName = [string](Get-RegistryValue "$key\Cluster" 'ClusterName')
-      DataSource = ''; Changed = $false; Dates = @{}; Seen = @{}; Held = ''; Since = ''; HeldDates = ''; PutBack = ''
+      DataSource = ''; Product = ''; MayAlter = $false; Changed = $false; Dates = @{}; Seen = @{}; Held = ''; Since = ''; HeldDates = ''; PutBack = ''
       Names = @(); Kinds = @{}; ModifyDates = ''
     }
   }
@@ -351,7 +296,7 @@ function Wait-HintedTarget {
 
 function Read-TargetKey {
   $secret.Text = $secret.Target
-  return Read-AccessKey
+  if (-not (Read-AccessKey)) { Stop-Host 'SecretValueInvalid' "version $($run.Version) holds no access key" }
 }
 
 # $secret.Text is AKID:SECRET, as the published solution stores it, or a JSON object.
@@ -409,68 +354,6 @@ function Read-FlatObject {
 
 # ---- Every instance ----
 
-function Set-EveryInstance {
-  $run.Proved = $run.NothingToHold = $run.Failed = 0
-  $run.Failures = @()
-  $run.Blocking = @()
-  $run.SignedCall = ''
-  # The hashes of virtual names, sorted, each once.
-  $run.Owner = [Collections.SortedList]::new()
-  $run.Passive = [Collections.SortedList]::new()
-  if (-not (Read-TargetKey)) { Stop-Host 'SecretValueInvalid' "version $($run.Version) holds no access key" }
-  $run.Touched = $true
-  foreach ($instance in $run.Instances) {
-    # One instance's failure is recorded and the next instance is looked at.
-    try {
-      Set-Instance $instance
-    } catch {
-      if ($run.HostError) { throw }
-      [void](Add-Failure $instance.Name 'ConnectFailed' (Get-Mistake $_))
-    }
-  }
-}
-
-function Set-Instance($instance) {
-  if (-not (Test-InstanceHolds $instance)) { return }
-  if (-not (Read-Credential $instance)) { return }
-  $instance.Seen = $instance.Dates
-  Add-Blocking $instance
-  if (-not (Remove-Leftover $instance)) { return }
-  if (-not (Test-CredentialFits $instance)) { return }
-  $instance.PutBack = ''
-  # The marker alone is no proof, and a backup alone does not say with which key: both together are.
-  if ($instance.Held -and $instance.HeldDates -ceq $instance.ModifyDates) {
-    if ($instance.Held -cne $run.Version) {
-      $instance.PutBack = $instance.Held
-    } elseif (Test-EveryHeld $instance) {
-      Complete-Instance $instance 'already held'
-      return
-    }
-  }
-  if (-not (Test-KeyBeforeAltering $instance)) { return }
-  if (-not (Set-EveryCredential $instance)) { return }
-  Complete-Instance $instance 'altered'
-}
-
-function Complete-Instance($instance, $how) {
-  if (-not (Read-Credential $instance)) { return }
-  foreach ($url in $command.Urls) {
-    if ($instance.Dates[$url] -ceq $instance.Seen[$url]) { continue }
-    [void](Add-Failure $instance.Name 'AlteredMeanwhile' "somebody altered $url while it was being proved")
-    return
-  }
-  $instance.Held, $instance.Since, $instance.HeldDates = $run.Version, (Get-Timestamp), $instance.ModifyDates
-  try {
-    Write-Marker
-  } catch {
-    [void](Add-Failure $instance.Name 'StateNotWritable' "$($state.Marker) cannot be written: $(Get-Cause $_)")
-    return
-  }
-  $run.Proved++
-  Add-Owner $instance
-  Write-Log "$($instance.Name): proved, $how"
-}
-
 # Looks whether there is an instance here that can hold an S3 credential: 16.x and later, by number, and not Express
 # (FACTS B). A running one says so itself; of a stopped one the registry does.
 function Test-InstanceHolds($instance) {
@@ -478,28 +361,31 @@ function Test-InstanceHolds($instance) {
   if ('Running' -ne $service) { return Test-StoppedInstance $instance $service }
   $instance.DataSource = Get-DataSource $instance
   if (-not (Invoke-Statement $instance ("SELECT N'~instance~' + " +
-        "PARSENAME(CONVERT(nvarchar(128), SERVERPROPERTY(N'ProductVersion')), 4) + N'~' + " +
+        "CONVERT(nvarchar(128), SERVERPROPERTY(N'ProductVersion')) + N'~' + " +
         "CONVERT(nvarchar(10), SERVERPROPERTY(N'EngineEdition')) + N'~' + " +
         "CONVERT(nvarchar(10), HAS_PERMS_BY_NAME(NULL, NULL, N'ALTER ANY CREDENTIAL'));"))) {
     return Add-SqlFailure $instance 'ConnectFailed'
   }
-  $facts = [regex]::Match("$($run.Sql.Rows)", '~instance~([0-9]+)~([0-9]+)~([01])')
+  $facts = [regex]::Match("$($run.Sql.Rows)", '~instance~(([0-9]+)\.[0-9.]+)~([0-9]+)~([01])')
   if (-not $facts.Success) {
     return Add-Failure $instance.Name 'ConnectFailed' "no answer of SQL Server: $($run.Sql.Rows)"
   }
-  $major = $facts.Groups[1].Value
-  $edition = $facts.Groups[2].Value
-  if ([int]$major -lt 16 -or '4' -eq $edition) {
+  $instance.Product = $facts.Groups[1].Value
+  $instance.MayAlter = '1' -eq $facts.Groups[4].Value
+  $edition = $facts.Groups[3].Value
+  if ([int]$facts.Groups[2].Value -lt 16 -or '4' -eq $edition) {
     $run.NothingToHold++
     Add-Owner $instance
-    Write-Log "$($instance.Name): version $major, engine edition ${edition}: nothing to hold"
+    Write-Log "$($instance.Name): version $($instance.Product), engine edition ${edition}: nothing to hold"
     return $false
   }
-  # Without this right sys.credentials looks empty, and every credential would seem to be missing.
-  if ('1' -ne $facts.Groups[3].Value) {
-    return Add-Failure $instance.Name 'AlterNotPermitted' "$(Get-LoginName) lacks ALTER ANY CREDENTIAL"
-  }
   return $true
+}
+
+# Without this right sys.credentials looks empty, and every credential would seem to be missing.
+function Confirm-RightToAlter($instance) {
+  if ($instance.MayAlter) { return $true }
+  return Add-Failure $instance.Name 'AlterNotPermitted' "$(Get-LoginName) lacks ALTER ANY CREDENTIAL"
 }
 
 # An instance that is installed and stopped holds a credential that nobody proved: that is a failure, unless it could
@@ -594,18 +480,6 @@ function Add-Blocking($instance) {
   }
 }
 
-# This host's own temporary credentials, left by a command that was killed. Another host's may be proving a key at this
-# moment, where nodes share an instance; one that came with an image covers nobody's backups.
-function Remove-Leftover($instance) {
-  foreach ($name in $instance.Names) {
-    $isOurs = (Test-Leftover $name) -and $name.EndsWith("/$($command.HostId)", [StringComparison]::OrdinalIgnoreCase)
-    if ($isOurs -and -not (Invoke-Statement $instance "DROP CREDENTIAL $(Get-QuotedName $name);")) {
-      return Add-SqlFailure $instance 'AlterFailed'
-    }
-  }
-  return $true
-}
-
 function Test-Leftover($name) {
   foreach ($url in $command.Urls) {
     if (Test-Below $name "$url/$($command.ProofPrefix)") { return $true }
@@ -631,114 +505,10 @@ function Test-CredentialFits($instance) {
   return $true
 }
 
-# ---- Prove, then alter, then prove again ----
-
-function Test-EveryHeld($instance) {
-  foreach ($url in $command.Urls) {
-    if (-not (Test-KeyThroughHeld $instance $url)) { return $false }
-  }
-  return $true
-}
-
-function Test-KeyBeforeAltering($instance) {
-  foreach ($url in $command.Urls) {
-    if (-not (Test-KeyThroughTemporary $instance $url)) { return $false }
-    # What cannot be put back is proved twice before it is replaced.
-    if (-not $instance.PutBack -and -not (Test-KeyThroughTemporary $instance $url)) { return $false }
-  }
-  return $true
-}
-
-# CREATE, BACKUP, DROP of a credential that covers a folder of its own: the working one is not touched.
-function Test-KeyThroughTemporary($instance, $url) {
-  if ('none' -eq $command.Proof) {
-    if (Test-KeyBySignedCall) { return $true }
-    return Add-Failure $instance.Name 'ProofFailed' $run.Sql.Message
-  }
-  $name = "$url/$($command.ProofPrefix)/$($command.HostId)"
-  if (-not (Invoke-KeyStatement $instance 'CREATE' $name)) { return Add-SqlFailure $instance 'AlterFailed' }
-  $proved = Backup-Model $instance "$name/proof.bak"
-  if (-not $proved) { [void](Add-SqlFailure $instance 'ProofFailed') }
-  if (-not (Invoke-Statement $instance "DROP CREDENTIAL $(Get-QuotedName $name);")) {
-    # Gone already: the backup may have been signed with the key that is held, and proves nothing.
-    if ($proved -and 15151 -eq $run.Sql.Number) {
-      return Add-Failure $instance.Name 'AlteredMeanwhile' "somebody dropped $name while it was proving the key"
-    }
-    # One that stays covers nobody's backups; the next command drops it.
-    Write-Log "$($instance.Name): $name stays: $($run.Sql.Message)"
-  }
-  return $proved
-}
-
-# A folder that is not below the temporary credential's name, so that only the held one covers it.
-function Test-KeyThroughHeld($instance, $url) {
-  if ('none' -eq $command.Proof) { return Test-KeyBySignedCall }
-  return Backup-Model $instance "$url/$($command.ProofPrefix)/held/$($command.HostId)/proof.bak"
-}
-
-# With proof "none" the key is known to work from this host, and nothing is known of the bucket.
-function Test-KeyBySignedCall {
-  if ($run.SignedCall -ceq $run.Version) { return $true }
-  $region = $command.SecretArn.Split([char[]]':')[3]
-  $refusal = Test-SignedCall $region
-  if ($refusal) {
-    $run.Sql = @{ Rows = @(); Number = -1; Message = $refusal }
-    return $false
-  }
-  $run.SignedCall = $run.Version
-  return $true
-}
-
-# model is the smallest database that every instance has. Two backups of it at a time refuse each other (Msg 3023).
-function Backup-Model($instance, $url) {
-  $options = 'COPY_ONLY, FORMAT'
-  # SQL Server assumes us-east-1 unless told (FACTS B). A host name that is not AWS's needs no region; of AWS's,
-  # PrivateLink, FIPS and access points have names of their own.
-  $ofAws = '^s3://([^/]*\.)?s3(-fips|-accesspoint|-accesspoint-fips)?[.-](dualstack\.)?([a-z]{2}(-[a-z]+)+-[0-9]+)\.(vpce\.)?amazonaws\.com'
-  if ($url.ToLowerInvariant() -cmatch $ofAws) {
-    $options += ', BACKUP_OPTIONS = N''{"s3": {"region":"' + $Matches[4] + '"}}'''
-  }
-  $deadline = Get-Deadline
-  while (-not (Invoke-Statement $instance "BACKUP DATABASE [model] TO URL = N'$url' WITH $options;")) {
-    if (3023 -ne $run.Sql.Number -or (Test-Passed $deadline)) { return $false }
-    [Threading.Thread]::Sleep(1000)
-  }
-  return $true
-}
-
-function Set-EveryCredential($instance) {
-  foreach ($url in $command.Urls) {
-    $verb = 'ALTER'
-    if ($null -eq $instance.Kinds[$url]) { $verb = 'CREATE' }
-    if (-not (Invoke-KeyStatement $instance $verb (Get-SpelledName $instance $url))) {
-      return Add-SqlFailure $instance 'AlterFailed'
-    }
-    $instance.Changed = $true
-    # Whoever alters the credential from here on is noticed.
-    $listed = Find-Credential $instance
-    $instance.Seen[$url] = $instance.Dates[$url]
-    if (-not ($listed -and (Test-KeyThroughHeld $instance $url))) {
-      return Restore-Credential $instance $url $verb
-    }
-  }
-  return $true
-}
-
-# The version held before is read again by its id; where it is not known, there is nothing to put back.
-function Restore-Credential($instance, $url, $verb) {
-  $cause = $run.Sql.Message
-  $outcome = 'ProofFailedNotRestored'
-  if ('CREATE' -eq $verb) {
-    if (Invoke-Statement $instance "DROP CREDENTIAL $(Get-QuotedName (Get-SpelledName $instance $url));") { $outcome = 'ProofFailedRestored' }
-  } elseif ($instance.PutBack) {
-    $answer = Get-SecretVersion $command.SecretArn '' $instance.PutBack
-    $secret.Text = $answer.Value
-    if ('' -eq $answer.Error -and (Read-AccessKey) -and (Invoke-KeyStatement $instance 'ALTER' (Get-SpelledName $instance $url))) {
-      $outcome = 'ProofFailedRestored'
-    }
-  }
-  [void](Read-TargetKey)
-  return Add-Failure $instance.Name $outcome $cause
+# The version that the instance's line of the marker names, where the credentials have the dates of then.
+function Get-BelievedVersion($instance) {
+  if ($instance.HeldDates -ceq $instance.ModifyDates) { return $instance.Held }
+  return ''
 }
 
 # ---- SQL ----
@@ -749,28 +519,10 @@ function Invoke-Statement($instance, $statement) {
   return Send-Batch $instance
 }
 
-# CREATE or ALTER with the key in $secret: one plain batch, since only then SQL Server keeps the secret out of its
-# traces (FACTS B).
-function Invoke-KeyStatement($instance, $verb, $name) {
-  $batch.Statement = "$verb CREDENTIAL $(Get-QuotedName $name) WITH IDENTITY = 'S3 Access Key', " +
-    "SECRET = N'" + $secret.AccessKeyId + ':' + $secret.SecretAccessKey.Replace("'", "''") + "';"
-  return Send-Batch $instance
-}
-
 function Send-Batch($instance) {
   $run.Sql = Invoke-SqlBatch $instance
   $batch.Statement = ''
   return (0 -eq $run.Sql.Number)
-}
-
-# A credential's name as the instance has it: a server whose collation tells cases apart knows no other.
-function Get-SpelledName($instance, $name) {
-  if ($instance.Spelled.ContainsKey($name)) { return $instance.Spelled[$name] }
-  return $name
-}
-
-function Get-QuotedName($name) {
-  return '[' + $name.Replace(']', ']]') + ']'
 }
 
 # Names what SQL Server said, by its message numbers; what the client says itself is -1, and -2 at a time-out.
@@ -808,42 +560,55 @@ function Stop-Host($name, $message) {
   throw $name
 }
 
+# Exit codes. Never 3010 or 168 or 169, which the SSM agent reads as reboot, stop with success, stop with failure. At
+# its time-out the agent kills the script without a warning, so Windows has no answer Interrupted.
+# 0: every instance is as the command wants it, has nothing to hold, or is passive here.
+# 1: at least one instance failed.
+# 2: the host failed before any instance was touched.
+# 3: the hinted version is not this host's target (yet).
 function Get-ExitCode {
-  if ('VersionNotVisibleYet' -eq $run.HostError) { return $exitNotVisibleYet }
-  if ($run.HostError -and -not $run.Touched) { return $exitHostFailed }
-  if ($run.Failed -gt 0) { return $exitInstanceFailed }
-  return $exitProved
+  if ('VersionNotVisibleYet' -eq $run.HostError) { return 3 }
+  if ($run.HostError -and -not $run.Touched) { return 2 }
+  if ($run.Failed -gt 0) { return 1 }
+  return 0
 }
 
-# SSM keeps 2,500 characters of an output in lists (FACTS C): counts always, names as many as fit.
-function Write-Answer {
-  $head = '{"rotation":"' + $command.Rotation + '"'
-  if ($run.Version) { $head += ',"version":"' + $run.Version + '"' }
-  if ($run.Found) { $head += ',"found":"' + $run.Found + '"' }
+# All of the answer but what closes it, for which it leaves room. SSM keeps 2,500 characters of an output in lists
+# (FACTS C): counts always, names as many as fit.
+function Get-Answer($bytesThatFollow) {
+  $answer = '{"rotation":"' + $command.Rotation + '"'
+  if ($run.Version) { $answer += ',"version":"' + $run.Version + '"' }
+  if ($run.Found) { $answer += ',"found":"' + $run.Found + '"' }
   $changed = 0
   foreach ($instance in $run.Instances) { $changed += [int]$instance.Changed }
-  $head += ",""proved"":$($run.Proved),""changed"":$changed,""nothingToHold"":$($run.NothingToHold)"
+  $answer += ",""proved"":$($run.Proved),""changed"":$changed,""nothingToHold"":$($run.NothingToHold)"
   foreach ($list in 'owner', 'passive') {
     # By its methods: PowerShell takes a dot on a dictionary for one of its keys.
-    if ($run[$list] -and $run[$list].get_Count() -gt 0) {
-      $head += ',"' + $list + '":["' + [string]::Join('","', [string[]]@($run[$list].get_Keys())) + '"]'
+    if ($run[$list].get_Count() -gt 0) {
+      $answer += ',"' + $list + '":["' + [string]::Join('","', [string[]]@($run[$list].get_Keys())) + '"]'
     }
   }
-  $head += ",""failed"":$($run.Failed)"
-  $room = $answerLimitBytes - $head.Length - 32
-  foreach ($list in 'failures', 'blocking') {
-    $named = ''
-    foreach ($item in $run[$list]) {
-      $room -= $item.Length + 1
-      if ($room -lt 0) { break }
-      if ($named) { $named += ',' }
-      $named += $item
-    }
-    $head += ',"' + $list + '":[' + $named + ']'
+  $answer += ",""failed"":$($run.Failed)"
+  $run.Room = $answerLimitBytes - $answer.Length - 32 - $bytesThatFollow
+  foreach ($list in 'failures', 'blocking') { $answer += ',"' + $list + '":[' + (Get-WhatFits $run[$list]) + ']' }
+  return $answer
+}
+
+function Get-WhatFits($items) {
+  $named = ''
+  foreach ($item in $items) {
+    $run.Room -= $item.Length + 1
+    if ($run.Room -lt 0) { break }
+    if ($named) { $named += ',' }
+    $named += $item
   }
-  [Console]::Out.Write("$head}`n")
+  return $named
+}
+
+function Send-Answer($answer) {
+  [Console]::Out.Write("$answer`n")
   try {
-    Write-EventLogEntry "$head}" ($run.Failed -gt 0)
+    Write-EventLogEntry $answer ($run.Failed -gt 0)
   } catch {
     Write-Log "the event log could not be written: $(Get-Cause $_)"
   }
@@ -972,12 +737,6 @@ function Get-SecretVersion($arn, $label, $versionId) {
     '--query [VersionId,SecretString] --output text')
   $version, $value = $answer.Output.Split([char[]]"`t", 2)
   return @{ Version = $version; Value = "$value"; Error = $answer.Error }
-}
-
-# Asks STS who signs with the key in $secret: nothing, or why not. By the CLI only, since a cmdlet takes the key as a
-# parameter.
-function Test-SignedCall($region) {
-  return (Invoke-AwsCli "sts get-caller-identity --region $region --query Arn --output text" -WithKey).Error
 }
 
 # What an exception of AWS's SDK says, the way the CLI does: (ResourceNotFoundException) and a message.
@@ -1114,5 +873,3 @@ function Write-EventLogEntry($text, $isFailure) {
   if ($isFailure) { $type = 'Error' }
   [Diagnostics.EventLog]::WriteEntry($source, $text, $type, 1)
 }
-
-exit (Invoke-ApplyS3Credential)

@@ -1,20 +1,21 @@
 #!/usr/bin/env bash
-# Brings every SQL Server instance of this host to the target version of a rotation's secret, and proves it.
+# What both documents do on a Linux host, before they differ: read the parameters, the marker and the two secrets, hold
+# the lock, look at every SQL Server instance and its credentials, and answer. Nothing here changes an instance.
 #
-# The command only says which rotation; the version in it is a hint. What the target is, the host reads itself, under
-# a lock, and once more at the end: so an old, late or doubled command does no harm.
+# The command only says which rotation; the version in it is a hint. What the target is, the host reads itself.
 #
-# Nothing here replaces a working credential before the new key was proved from this very instance, through a temporary
-# credential that is more specific than the working one and that covers no other path.
+# A document's own script follows this one in the same shell. It holds main and print_answer, and its last line is the
+# only one of both that does anything.
 #
 # stdout carries one JSON object (its fields: functions/rotation/src/host_answer.rs) and nothing else; a line for each
 # instance goes to stderr, from where SSM sends it to CloudWatch, and to a size-limited log on the host.
 #
 # Exit codes. Never 194 or 168 or 169, which the SSM agent reads as reboot, stop with success, stop with failure.
-readonly EXIT_PROVED=0             # every instance proved the target, or had nothing to hold
-readonly EXIT_INSTANCE_FAILED=1    # at least one instance failed, or the command was stopped in the middle
-readonly EXIT_HOST_FAILED=2        # the host failed before any instance was touched
-readonly EXIT_NOT_VISIBLE_YET=3    # the hinted version is not this host's target (yet)
+# 0: every instance is as the command wants it, or has nothing to hold.
+# 1: at least one instance failed, or the command was stopped in the middle.
+# 2: the host failed before any instance was touched.
+# 3: the hinted version is not this host's target (yet).
+readonly EXIT_SUCCEEDED=0 EXIT_INSTANCE_FAILED=1 EXIT_HOST_FAILED=2 EXIT_NOT_VISIBLE_YET=3
 
 # A shell that traces would write the secret to its trace.
 set +x -u -o pipefail
@@ -34,7 +35,6 @@ credentials=${SSM_credentials-'{{ credentials }}'}
 foreign_credentials=${SSM_foreignCredentials-'{{ foreignCredentials }}'}
 endpoints=${SSM_endpoints-'{{ endpoints }}'}
 administrator_secret_arn=${SSM_administratorSecretArn-'{{ administratorSecretArn }}'}
-proof=${SSM_proof-'{{ proof }}'}
 proof_prefix=${SSM_proofPrefix-'{{ proofPrefix }}'}
 create_missing=${SSM_createMissing-'{{ createMissing }}'}
 trust_server_certificate=${SSM_trustServerCertificate-'{{ trustServerCertificate }}'}
@@ -43,35 +43,15 @@ host=${AWS_SSM_INSTANCE_ID-}
 # The two seams of the local AWS: hosts that share one machine need a folder each, and have no /opt of their own.
 state_directory=${CREDENTIAL_ROTATION_STATE_DIRECTORY:-/var/lib/credential-rotation}
 sql_server_program=${CREDENTIAL_ROTATION_SQL_SERVER_PROGRAM:-/opt/mssql/bin/sqlservr}
-# How long the host waits for the lock, for the hinted version, and for another backup of model.
+# How long the host waits for the lock and for the hinted version.
 patience_seconds=${CREDENTIAL_ROTATION_PATIENCE:-30}
 
-readonly LOG_LIMIT_BYTES=262144 ANSWER_LIMIT_BYTES=1950 MESSAGE_LIMIT_BYTES=240 ROUNDS=3
+readonly LOG_LIMIT_BYTES=262144 ANSWER_LIMIT_BYTES=1950 MESSAGE_LIMIT_BYTES=240
 
 version='' found='' access_key_id='' secret_access_key=''
 proved=0 nothing_to_hold=0 failed=0 touched=false
 failures=() blocking=()
 declare -A changed=() marker=() may_be_absent=()
-
-main() {
-  trap 'fail_host Interrupted "stopped by a signal"' TERM INT HUP
-  check_parameters
-  check_tools
-  open_state_directory
-  take_lock
-  read_marker
-  await_hinted_target
-  read_administrator
-  local round before
-  for ((round = 1; round <= ROUNDS; round++)); do
-    apply_to_every_instance
-    before=$version
-    read_target
-    if [[ $version == "$before" ]]; then answer_and_exit; fi
-    log "the target moved from $before to $version: starting over"
-  done
-  fail_host TargetKeepsChanging "the target moved $ROUNDS times, last to $version"
-}
 
 # ---- What the command asks for ----
 
@@ -81,7 +61,6 @@ check_parameters() {
   [[ $secret_arn == arn:*:secretsmanager:*:*:secret:* ]] || refuse_parameter secretArn
   [[ $hint =~ ^[A-Za-z0-9-]{32,64}$ ]] || refuse_parameter versionId
   [[ $administrator_secret_arn == arn:*:secretsmanager:*:*:secret:* ]] || refuse_parameter administratorSecretArn
-  [[ $proof == backup || $proof == none ]] || refuse_parameter proof
   [[ $proof_prefix =~ ^[A-Za-z0-9._-]{1,40}$ ]] || refuse_parameter proofPrefix
   read -ra credential_urls <<<"$credentials"
   read -ra foreign_urls <<<"$foreign_credentials"
@@ -124,7 +103,6 @@ check_tools() {
 
 # ---- What the host keeps: lock, log, marker ----
 
-# Everything that may not be writable is written once before any instance is touched.
 open_state_directory() {
   local refused="$state_directory cannot be written: the disk is full, or it is no directory"
   log_file=$state_directory/$rotation.log
@@ -153,21 +131,10 @@ read_marker() {
       if [[ -z $found || $held != "$hint" ]]; then found=$held; fi
     done <"$marker_file"
   fi
-  write_marker || fail_host StateNotWritable "$marker_file cannot be written"
 }
 
-# Written beside and renamed, so that a host that dies here has the old marker or the new one.
-write_marker() {
-  local endpoint
-  {
-    printf '# endpoint, version held, since when, modify dates of its credentials\n' || return 1
-    for endpoint in "${!marker[@]}"; do
-      printf '%s %s\n' "$endpoint" "${marker["$endpoint"]}" || return 1
-    done
-  } 2>/dev/null >"$marker_file.new" && mv -f "$marker_file.new" "$marker_file"
-}
-
-log() { # text; losing a line of the log is no reason to stop
+# Fails where the line is not on the disk, which stops nobody who does not ask.
+log() { # text
   local line
   line="$(date -u +%Y-%m-%dT%H:%M:%SZ) $rotation ${version:-?} $(without_secrets "$1")"
   printf '%s\n' "$line" >&2
@@ -234,6 +201,10 @@ read_access_key() { # value; sets access_key_id and secret_access_key
   [[ $access_key_id =~ ^[A-Za-z0-9_]{16,128}$ && $secret_access_key =~ $printable_without_colon ]]
 }
 
+read_target_key() {
+  read_access_key "$target_value" || fail_host SecretValueInvalid "version $version holds no access key"
+}
+
 read_administrator() {
   fetch_secret "$administrator_secret_arn" --version-stage AWSCURRENT ||
     fail_host SecretNotReadable "administrator: $fetch_error"
@@ -248,54 +219,11 @@ read_administrator() {
 
 # ---- Every instance ----
 
-apply_to_every_instance() {
-  proved=0 nothing_to_hold=0 failed=0 failures=() blocking=() signed_call=''
-  read_access_key "$target_value" || fail_host SecretValueInvalid "version $version holds no access key"
-  touched=true
-  local endpoint
-  for endpoint in "${endpoint_names[@]}"; do apply_to_instance; done
-}
-
-# One instance's failure is recorded and the next instance is looked at.
-apply_to_instance() {
-  look_at_instance || return
-  list_credentials || return
-  local -A seen_dates=()
-  local url
-  for url in "${credential_urls[@]}"; do seen_dates["${url,,}"]=${modified_of["${url,,}"]-}; done
-  report_blocking
-  drop_leftovers || return
-  refuse_unfit_credentials || return
-  if holds_target_already; then
-    record_proof "already held"
-    return
-  fi
-  local held
-  held=$(version_held)
-  prove_before_altering "$held" || return
-  replace_every_credential "$held" || return
-  record_proof "altered"
-}
-
-record_proof() { # how
-  local url
-  list_credentials || return
-  for url in "${credential_urls[@]}"; do
-    [[ ${modified_of["${url,,}"]-} == "${seen_dates["${url,,}"]-}" ]] && continue
-    fail_instance AlteredMeanwhile "somebody altered $url while it was being proved"
-    return
-  done
-  marker["$endpoint"]="$version $(date -u +%Y-%m-%dT%H:%M:%SZ) $modify_dates"
-  write_marker || { fail_instance StateNotWritable "$marker_file cannot be written"; return; }
-  ((proved += 1))
-  log "$endpoint: proved, $1"
-}
-
 # Looks whether there is an instance that can hold an S3 credential: 16.x and later, by number, and not Express
 # (FACTS B). An instance that is installed and stopped holds a credential that nobody proved: that is a failure.
-look_at_instance() {
-  local major edition may_alter
-  if ! run_sql "SELECT N'~instance~' + PARSENAME(CONVERT(nvarchar(128), SERVERPROPERTY(N'ProductVersion')), 4) + N'~' +
+look_at_instance() { # sets product and may_alter
+  local edition
+  if ! run_sql "SELECT N'~instance~' + CONVERT(nvarchar(128), SERVERPROPERTY(N'ProductVersion')) + N'~' +
   CONVERT(nvarchar(10), SERVERPROPERTY(N'EngineEdition')) + N'~' +
   CONVERT(nvarchar(10), HAS_PERMS_BY_NAME(NULL, NULL, N'ALTER ANY CREDENTIAL'));"; then
     name_sql_failure ConnectFailed
@@ -306,17 +234,19 @@ look_at_instance() {
     fi
     return 1
   fi
-  [[ $sql_output =~ ~instance~([0-9]+)~([0-9]+)~([01]) ]] ||
+  [[ $sql_output =~ ~instance~([0-9]+\.[0-9.]+)~([0-9]+)~([01]) ]] ||
     { fail_instance ConnectFailed "no answer of SQL Server: $sql_output"; return 1; }
-  major=${BASH_REMATCH[1]} edition=${BASH_REMATCH[2]} may_alter=${BASH_REMATCH[3]}
-  if ((major < 16 || edition == 4)); then
+  product=${BASH_REMATCH[1]} edition=${BASH_REMATCH[2]} may_alter=${BASH_REMATCH[3]}
+  if ((${product%%.*} < 16 || edition == 4)); then
     ((nothing_to_hold += 1))
-    log "$endpoint: version $major, engine edition $edition: nothing to hold"
+    log "$endpoint: version $product, engine edition $edition: nothing to hold"
     return 1
   fi
-  # Without this right sys.credentials looks empty, and every credential would seem to be missing.
-  [[ $may_alter == 1 ]] ||
-    { fail_instance AlterNotPermitted "$administrator lacks ALTER ANY CREDENTIAL"; return 1; }
+}
+
+# Without this right sys.credentials looks empty, and every credential would seem to be missing.
+require_right_to_alter() {
+  [[ $may_alter == 1 ]] || { fail_instance AlterNotPermitted "$administrator lacks ALTER ANY CREDENTIAL"; return 1; }
 }
 
 # A server that is there and is not trusted, or does not answer in time, is not absent. The driver's codes for a refused
@@ -361,21 +291,6 @@ FROM sys.credentials WHERE LOWER(name) LIKE N's3://%' ORDER BY name;" || return 
   for url in "${credential_urls[@]}"; do modify_dates+=${modified_of["${url,,}"]-none}+; done
 }
 
-# This host's own temporary credentials, left by a command that was killed. Another host's may be proving a key at this
-# moment, where several nodes share an instance; one that came with an image covers nobody's backups.
-drop_leftovers() {
-  local name url
-  for name in "${credential_names[@]}"; do
-    for url in "${credential_urls[@]}"; do
-      [[ ${name,,} == "${url,,}/${proof_prefix,,}/${host,,}" ]] || continue
-      run_sql "DROP CREDENTIAL $(quoted_name "$name");" && continue
-      name_sql_failure AlterFailed
-      fail_instance "$sql_failure" "$sql_output"
-      return 1
-    done
-  done
-}
-
 refuse_unfit_credentials() {
   local url
   for url in "${credential_urls[@]}"; do
@@ -415,133 +330,11 @@ is_listed() { # name, list…
   return 1
 }
 
-# The version that the instance holds, as far as the marker can be believed; empty where it cannot.
-version_held() {
+# The version that the instance's line of the marker names, where the credentials have the dates of then.
+believed_version() {
   local held dates
   read -r held _ dates <<<"${marker["$endpoint"]-}"
-  if [[ -n $held && $dates == "$modify_dates" && $held != "$version" ]]; then printf '%s' "$held"; fi
-}
-
-# The marker alone is no proof, and a backup alone does not say with which key: both together are.
-holds_target_already() {
-  local held dates url
-  read -r held _ dates <<<"${marker["$endpoint"]-}"
-  [[ $held == "$version" && $dates == "$modify_dates" ]] || return 1
-  for url in "${credential_urls[@]}"; do prove_through_held "$url" || return 1; done
-}
-
-# ---- Prove, then alter, then prove again ----
-
-prove_before_altering() { # the version held, or nothing
-  local url
-  for url in "${credential_urls[@]}"; do
-    prove_through_temporary "$url" || return 1
-    # What cannot be put back is proved twice before it is replaced.
-    if [[ -z $1 ]]; then prove_through_temporary "$url" || return 1; fi
-  done
-}
-
-# CREATE, BACKUP, DROP of a credential that covers a folder of its own: the working one is not touched.
-prove_through_temporary() { # url
-  local name="$1/$proof_prefix/$host" outcome=0
-  if [[ $proof == none ]]; then
-    prove_by_signed_call || { fail_instance ProofFailed "$sql_output"; return 1; }
-    return 0
-  fi
-  if ! run_sql "CREATE CREDENTIAL $(quoted_name "$name") $(with_access_key)"; then
-    name_sql_failure AlterFailed
-    fail_instance "$sql_failure" "$sql_output"
-    return 1
-  fi
-  if ! back_up "$name/proof.bak"; then
-    outcome=1
-    name_sql_failure ProofFailed
-    fail_instance "$sql_failure" "$sql_output"
-  fi
-  if ! run_sql "DROP CREDENTIAL $(quoted_name "$name");"; then
-    # Gone already: the backup may have been signed with the key that is held, and proves nothing.
-    if [[ $outcome == 0 && $sql_output == *"Msg 15151,"* ]]; then
-      fail_instance AlteredMeanwhile "somebody dropped $name while it was proving the key"
-      return 1
-    fi
-    # One that stays covers nobody's backups; the next command drops it.
-    log "$endpoint: $name stays: $sql_output"
-  fi
-  return "$outcome"
-}
-
-# A folder that is not below the temporary credential's name, so that only the held one covers it.
-prove_through_held() { # url
-  if [[ $proof == none ]]; then prove_by_signed_call; return; fi
-  back_up "$1/$proof_prefix/held/$host/proof.bak"
-}
-
-# With proof "none" the key is known to work from this host, and nothing is known of the bucket.
-prove_by_signed_call() { # on failure sql_output says why
-  local region
-  if [[ $signed_call == "$version" ]]; then return 0; fi
-  IFS=: read -r _ _ _ region _ <<<"$secret_arn"
-  if ! (
-    unset AWS_SESSION_TOKEN AWS_PROFILE
-    AWS_ACCESS_KEY_ID=$access_key_id AWS_SECRET_ACCESS_KEY=$secret_access_key \
-      aws sts get-caller-identity --region "$region" --query Arn --output text >/dev/null 2>"$message_file"
-  ); then
-    sql_output=$(tail -n 1 "$message_file")
-    return 1
-  fi
-  signed_call=$version
-}
-
-# model is the smallest database that every instance has. Two backups of it at a time refuse each other (Msg 3023).
-back_up() { # url
-  local options='COPY_ONLY, FORMAT' deadline=$((SECONDS + patience_seconds)) region
-  region=$(region_of "$1")
-  if [[ -n $region ]]; then options+=", BACKUP_OPTIONS = N'{\"s3\": {\"region\":\"$region\"}}'"; fi
-  until run_sql "BACKUP DATABASE [model] TO URL = N'$1' WITH $options;"; do
-    [[ $sql_output == *"Msg 3023,"* ]] && ((SECONDS < deadline)) || return 1
-    sleep 1
-  done
-}
-
-# SQL Server assumes us-east-1 unless told (FACTS B). A host name that is not AWS's needs no region; of AWS's, PrivateLink,
-# FIPS and access points have names of their own.
-region_of() { # url
-  local url=${1,,} service='s3(-fips|-accesspoint|-accesspoint-fips)?[.-](dualstack\.)?'
-  if [[ $url =~ ^s3://([^/]*\.)?$service([a-z]{2}(-[a-z]+)+-[0-9]+)\.(vpce\.)?amazonaws\.com ]]; then
-    printf '%s' "${BASH_REMATCH[4]}"
-  fi
-}
-
-replace_every_credential() { # the version held, or nothing
-  local url verb
-  for url in "${credential_urls[@]}"; do
-    verb=ALTER
-    if [[ -z ${credential_kinds["${url,,}"]-} ]]; then verb=CREATE; fi
-    if ! run_sql "$verb CREDENTIAL $(quoted_name "$(as_spelled "$url")") $(with_access_key)"; then
-      name_sql_failure AlterFailed
-      fail_instance "$sql_failure" "$sql_output"
-      return 1
-    fi
-    changed["$endpoint"]=1
-    { note_date "$url" && prove_through_held "$url"; } || put_back "$url" "$verb" "$1" || return 1
-  done
-}
-
-# Whoever alters the credential from here on is noticed.
-note_date() { # url
-  read_credentials && seen_dates["${url,,}"]=${modified_of["${url,,}"]-}
-}
-
-put_back() { # url, verb that changed it, the version held before or nothing
-  local cause=$sql_output outcome=ProofFailedNotRestored
-  if [[ $2 == CREATE ]]; then
-    run_sql "DROP CREDENTIAL $(quoted_name "$(as_spelled "$1")");" && outcome=ProofFailedRestored
-  elif [[ -n $3 ]] && fetch_secret "$secret_arn" --version-id "$3" && read_access_key "$fetched_value"; then
-    run_sql "ALTER CREDENTIAL $(quoted_name "$(as_spelled "$1")") $(with_access_key)" && outcome=ProofFailedRestored
-  fi
-  read_access_key "$target_value"
-  fail_instance "$outcome" "$cause"
-  return 1
+  if [[ -n $held && $dates == "$modify_dates" ]]; then printf '%s' "$held"; fi
 }
 
 # ---- SQL ----
@@ -551,19 +344,6 @@ put_back() { # url, verb that changed it, the version held before or nothing
 run_sql() { # statement; sets sql_output
   sql_output=$(printf '%s\nGO\n' "$1" |
     SQLCMDPASSWORD=$administrator_password sqlcmd -S "tcp:$endpoint" -U "$administrator" "${sqlcmd_options[@]}" 2>&1)
-}
-
-with_access_key() {
-  printf "WITH IDENTITY = 'S3 Access Key', SECRET = N'%s:%s';" "$access_key_id" "${secret_access_key//\'/\'\'}"
-}
-
-# A credential's name as the instance has it: a server whose collation tells cases apart knows no other.
-as_spelled() { # name
-  printf '%s' "${spelled["${1,,}"]-$1}"
-}
-
-quoted_name() { # name
-  printf '[%s]' "${1//]/]]}"
 }
 
 # Names what SQL Server said, by its message numbers; the client has none for what it says itself.
@@ -598,29 +378,33 @@ fail_host() { # error, message
 answer_and_exit() {
   print_answer
   if ((failed > 0)); then exit "$EXIT_INSTANCE_FAILED"; fi
-  exit "$EXIT_PROVED"
+  exit "$EXIT_SUCCEEDED"
 }
 
-# SSM keeps 2,500 characters of an output in lists (FACTS C): counts always, names as many as fit.
-print_answer() {
+# Sets answer, all but what closes it; of that many bytes it leaves room. SSM keeps 2,500 characters of an output in
+# lists (FACTS C): counts always, names as many as fit.
+begin_answer() { # bytes for what follows
   # A signal from here on would print a second object.
   trap '' TERM INT HUP
-  local head="{\"rotation\":\"$rotation\"" named_failures='' named_blocking='' item room
-  [[ -n $version ]] && head+=",\"version\":\"$version\""
-  [[ -n $found ]] && head+=",\"found\":\"$found\""
-  head+=",\"proved\":$proved,\"changed\":${#changed[@]},\"nothingToHold\":$nothing_to_hold,\"failed\":$failed"
-  room=$((ANSWER_LIMIT_BYTES - ${#head} - 32))
-  for item in "${failures[@]}"; do
+  answer="{\"rotation\":\"$rotation\""
+  [[ -n $version ]] && answer+=",\"version\":\"$version\""
+  [[ -n $found ]] && answer+=",\"found\":\"$found\""
+  answer+=",\"proved\":$proved,\"changed\":${#changed[@]},\"nothingToHold\":$nothing_to_hold,\"failed\":$failed"
+  room=$((ANSWER_LIMIT_BYTES - ${#answer} - 32 - $1))
+  answer+=',"failures":['
+  add_what_fits "${failures[@]}"
+  answer+='],"blocking":['
+  add_what_fits "${blocking[@]}"
+  answer+=']'
+}
+
+add_what_fits() { # item…
+  local item comma=''
+  for item in "$@"; do
     ((room -= ${#item} + 1))
     ((room < 0)) && break
-    named_failures+=${named_failures:+,}$item
+    answer+=$comma$item comma=,
   done
-  for item in "${blocking[@]}"; do
-    ((room -= ${#item} + 1))
-    ((room < 0)) && break
-    named_blocking+=${named_blocking:+,}$item
-  done
-  printf '%s,"failures":[%s],"blocking":[%s]}\n' "$head" "$named_failures" "$named_blocking"
 }
 
 # No message of a tool is passed on before the secret values were taken out of it.
@@ -705,5 +489,3 @@ append_utf8() { # code point; appends to unescaped
   printf -v octets '%b' "$octets"
   unescaped+=$octets
 }
-
-main

@@ -1,0 +1,15 @@
+//! The simulation: whole histories of a rotation, thousands of them, each reproducible from a number.
+//!
+//! Everything is in one process, and each history in one thread: the functions' steps on the SDK's real clients, the
+//! local AWS, the interpreter of the state machine, a model of the hosts, and the auditor, who checks the guarantees at
+//! every event. Time, chance and the order of things are drawn from the history's number.
+//!
+//! Read in this order: [`wire`] (where things go wrong), [`functions`] (who is on the wire), [`beginning`], [`history`],
+//! [`trace`] (how it is told), [`judgement`] (what it is judged by).
+
+pub mod beginning;
+pub mod functions;
+pub mod history;
+pub mod judgement;
+pub mod trace;
+pub mod wire;
