@@ -1,6 +1,6 @@
 # The commands of the README. Each does all its own set-up on a machine with Rust, gcc and make.
 
-.PHONY: try test lint unit shell strangers build tools
+.PHONY: try test lint unit shell cdk strangers build tools
 
 # Rotates the key of a fleet of 12 hosts on the local AWS, then tells what hosts and keys meet in the weeks that follow.
 try:
@@ -10,7 +10,7 @@ try:
 	  --report "$${CARGO_TARGET_DIR:-target}/report.html"
 
 # Everything: style, lints, all tests of ours, and what tools of other people say.
-test: lint unit shell strangers
+test: lint unit shell cdk strangers
 
 lint: tools
 	cargo fmt --all -- --check
@@ -25,9 +25,17 @@ unit:
 shell: tools
 	bats tests/shell
 
-# The AWS CLI, boto3, moto, ministack, Microsoft's T-SQL parsers and Chromium, each in its last word on our work.
+# The deployment: types, style, cdk-nag, and what its templates grant.
+cdk: cdk/node_modules/.package-lock.json
+	cd cdk && npm run --silent check && npm run --silent test
+
+cdk/node_modules/.package-lock.json: cdk/package-lock.json
+	cd cdk && npm ci --silent
+	touch $@
+
+# The AWS CLI, boto3, moto, ministack, cfn-lint, Microsoft's T-SQL parsers and Chromium, each in its last word on our work.
 # The situations of hosts, which `unit` runs, leave the statements that they sent.
-strangers: tools
+strangers: tools cdk/node_modules/.package-lock.json
 	cargo build --quiet --workspace --bins
 	cargo test --quiet --workspace --test situations
 	"$$(tests/strangers/venv.sh)/bin/python" -B -m pytest -q -p no:cacheprovider tests/strangers

@@ -187,7 +187,7 @@ async fn what_states_say_and_how_often_stays_small() {
 async fn a_second_region_and_hosts_in_trouble_add_polls_and_no_more() {
     let (world, execution) = rotated().await;
     let (events, largest) = (execution.events.len(), largest_payload(&execution));
-    println!("the run of make try: {events} events, largest payload {largest} bytes");
+    println!("the run of the example: {events} events, largest payload {largest} bytes");
     assert!(largest <= 8 * 1024, "{largest} bytes of the 256 KiB that a state may carry");
     let visits = |name: &str| execution.states_entered().iter().filter(|state| **state == name).count();
     // A poll is nine events: its pause, its call, its choice. An unreachable host is waited for until the wave's end.

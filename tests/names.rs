@@ -2,16 +2,19 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 
+use integration_tests::*;
 use rotation::StepError;
 use rotation::host_answer::HostError;
+use rotation::permissions::{Principal, Resources};
 use rotation::verdict::JUDGEMENTS;
 use sandbox::functions_folder::{FUNCTIONS, token_of};
 use sandbox::host::document;
+use sandbox::settings_file::{complete, read_json};
 use sandbox::world::repository;
-use serde_json::Value;
+use serde_json::{Value, json};
 
 fn read(path: &str) -> String {
     fs::read_to_string(repository().join(path)).unwrap_or_else(|error| panic!("{path}: {error}"))
@@ -217,4 +220,42 @@ fn the_documents_that_the_settings_name_by_default_are_those_of_this_repository(
     let schema: Value = serde_json::from_str(&read("statemachine/settings.schema.json")).unwrap();
     let default = |member: &str| schema["properties"][member]["properties"]["name"]["default"].as_str();
     assert_eq!(["document", "inspectDocument"].map(default), document::NAMES.map(Some));
+}
+
+/// What the deployment grants to each function, as the snapshot of its tests lists it.
+fn granted() -> BTreeMap<String, BTreeSet<String>> {
+    serde_json::from_str(&read("cdk/test/snapshots/permissions.json")).expect("a list of actions for each function")
+}
+
+/// What the functions ask for by the table that a plan has IAM simulate, over hosts of their own account and of another.
+fn asked() -> BTreeMap<String, BTreeSet<String>> {
+    let role = "arn:aws:iam::444455556666:role/credential-rotation";
+    let targets = json!([
+        { "account": ACCOUNT, "regions": [HOME] },
+        { "account": "444455556666", "role": role, "regions": [HOME] }
+    ]);
+    let schema = read_json(&repository().join("statemachine/settings.schema.json")).unwrap();
+    let (_, settings) = complete(&schema, with(settings(), json!({ "fleet": { "targets": targets } }))).unwrap();
+    let hosts: Vec<_> = settings.places().into_iter().map(|place| (place, id(1).as_str().into())).collect();
+    let (secret, user) = ("arn:aws:secretsmanager:eu-west-1:111122223333:secret:s", "arn:aws:iam::111122223333:user/u");
+    let needs = Resources { settings: &settings, secret, user, executions: "e", hosts: &hosts }.needs();
+    let mut asked = BTreeMap::<String, BTreeSet<String>>::new();
+    for need in needs {
+        if let Principal::Function(function) = need.principal {
+            asked.entry(function.to_owned()).or_default().insert(need.action.to_owned());
+        }
+    }
+    asked
+}
+
+#[test]
+fn the_deployment_grants_each_function_what_a_plan_asks_about_and_nothing_else() {
+    /// What Secrets Manager asks of KMS in a function's name; the key's own policy has a say, which no simulation sees.
+    const THROUGH_SECRETS_MANAGER: [&str; 2] = ["kms:Decrypt", "kms:GenerateDataKey"];
+    /// Asking itself: a plan finds out by doing.
+    const ASKING: &str = "iam:SimulatePrincipalPolicy";
+    let simulated = |action: &String| !THROUGH_SECRETS_MANAGER.contains(&action.as_str()) && action != ASKING;
+    let granted =
+        granted().into_iter().map(|(function, actions)| (function, actions.into_iter().filter(simulated).collect()));
+    assert_eq!(granted.collect::<BTreeMap<_, BTreeSet<_>>>(), asked());
 }

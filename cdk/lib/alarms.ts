@@ -108,7 +108,7 @@ function aboutRuns({ settings }: Rotation, machine: StateMachine, deadLetters: Q
       days: 1,
       missing: TreatMissingData.NOT_BREACHING,
       text: [
-        `A run of the rotation ${name} failed. Every key that worked still works.`,
+        `A run of the rotation ${name} failed; the next run goes on from there.`,
         'README: "Errors of a run"; the execution\'s error is the name of the row.',
         'Next: what that row says, then {"mode": "converge"}.',
       ],

@@ -1,7 +1,7 @@
 // What an auditor is shown: a log group of its own, kept longer than other logs, and saved queries over it.
 //
-// The functions that have the last word of a run log here, one line of JSON for the run and further lines for the last
-// proof of every host (functions/lambda/src/evidence.rs). The hosts' own answers lie in the commands' log group.
+// The functions that alter the credential log each deed here, and those that have the last word of a run one line of JSON
+// for the run and further lines for the last proof of every host (functions/lambda/src/evidence.rs). The hosts' own answers lie in the commands' log group.
 
 import { RemovalPolicy } from "aws-cdk-lib";
 import { CfnQueryDefinition, LogGroup } from "aws-cdk-lib/aws-logs";
@@ -49,6 +49,15 @@ function ofRuns(): Query[] {
       commands: [
         "filter ispresent(evidence.ended)",
         "display evidence.ended, evidence.rotation, evidence.request.mode, evidence.promoted, evidence.key, evidence.keys.0.what, evidence.keys.0.key, evidence.hosts.proved, evidence.hosts.running, evidence.execution",
+        "sort @timestamp desc",
+      ],
+    },
+    {
+      name: "what was done to keys and versions",
+      logGroups: [EVIDENCE_LOG_GROUP],
+      commands: [
+        "filter ispresent(evidence.did)",
+        "display evidence.at, evidence.rotation, evidence.did, evidence.key, evidence.version, evidence.execution",
         "sort @timestamp desc",
       ],
     },

@@ -18,8 +18,14 @@ const TIMEOUT_SECONDS = 60;
 /** Enough for TLS to take a few hundred milliseconds of CPU in a cold start, and not seconds. */
 const MEMORY_MEGABYTES = 256;
 
-/** The functions that have the last word of a run: their log is the evidence. */
-const WRITES_EVIDENCE: ReadonlySet<FunctionName> = new Set(["enumerate-instances", "retire-iam-key"]);
+/** The functions that alter the credential or have the last word of a run: their log is the evidence. */
+const WRITES_EVIDENCE: ReadonlySet<FunctionName> = new Set([
+  "enumerate-instances",
+  "plan-rotation",
+  "rotate-iam-key",
+  "promote-stage",
+  "retire-iam-key",
+]);
 
 /** The log groups of the functions that have one of their own. */
 export const FUNCTION_LOG_GROUPS = FUNCTION_NAMES.filter((name) => !WRITES_EVIDENCE.has(name)).map(logGroupOf);

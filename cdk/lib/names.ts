@@ -19,7 +19,7 @@ export type FunctionName = (typeof FUNCTION_NAMES)[number];
 /** What all our names begin with. */
 export const PREFIX = "credential-rotation";
 
-/** Source of the events that the functions put on the default bus. */
+/** Source of the events that the state machine puts on the default bus. */
 export const EVENT_SOURCE = PREFIX;
 
 /** Namespace of the metrics that the functions write; their one dimension is `Rotation`. */

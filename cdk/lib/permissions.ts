@@ -6,16 +6,7 @@
 
 import { Effect, PolicyStatement } from "aws-cdk-lib/aws-iam";
 import type { FunctionName, Place } from "./names";
-import {
-  arn,
-  defaultBusArn,
-  EVENT_SOURCE,
-  FUNCTION_NAMES,
-  functionRoleArn,
-  ledgerTag,
-  roleOfArn,
-  rotationName,
-} from "./names";
+import { arn, FUNCTION_NAMES, functionRoleArn, ledgerTag, roleOfArn, rotationName } from "./names";
 import { type Deployment, placesOf, type Rotation } from "./rotations";
 
 /** A rotation, and the resources of it that functions act on. */
@@ -28,7 +19,7 @@ export interface RotationResources {
 }
 
 /** What an action acts on, in the functions' own account. */
-type HomeTarget = "secret" | "secretKey" | "user" | "placeRoles" | "executions" | "functionRoles" | "eventBus";
+type HomeTarget = "secret" | "secretKey" | "user" | "placeRoles" | "executions" | "functionRoles";
 /** What an action acts on, in any account that has hosts. */
 type PlaceTarget = "hosts" | "documents" | "commandedInstances" | "ledger";
 
@@ -73,7 +64,6 @@ export const PERMISSIONS: Readonly<Record<FunctionName, readonly Permission[]>> 
       actions: ["iam:ListAccessKeys", "iam:GetAccessKeyLastUsed", "iam:CreateAccessKey", "iam:DeleteAccessKey"],
     },
     { on: "executions", actions: ["states:DescribeExecution"] },
-    { on: "eventBus", actions: ["events:PutEvents"] },
   ],
   "send-command": [
     { on: "secret", actions: ["secretsmanager:DescribeSecret"] },
@@ -96,7 +86,6 @@ export const PERMISSIONS: Readonly<Record<FunctionName, readonly Permission[]>> 
       ],
     },
     { on: "ledger", actions: ["ec2:CreateTags"] },
-    { on: "eventBus", actions: ["events:PutEvents"] },
   ],
   "promote-stage": [
     {
@@ -107,7 +96,6 @@ export const PERMISSIONS: Readonly<Record<FunctionName, readonly Permission[]>> 
         "secretsmanager:TagResource",
       ],
     },
-    { on: "eventBus", actions: ["events:PutEvents"] },
   ],
   "retire-iam-key": [
     {
@@ -127,7 +115,6 @@ export const PERMISSIONS: Readonly<Record<FunctionName, readonly Permission[]>> 
     },
     { on: "placeRoles", actions: ["sts:AssumeRole"] },
     { on: "hosts", actions: ["ec2:DescribeInstances"] },
-    { on: "eventBus", actions: ["events:PutEvents"] },
   ],
 };
 
@@ -210,8 +197,6 @@ function atHome(
         actions,
         FUNCTION_NAMES.map((name) => functionRoleArn(home, name)),
       );
-    case "eventBus":
-      return allow(actions, [defaultBusArn(home)], { StringEquals: { "events:source": EVENT_SOURCE } });
   }
 }
 

@@ -17,7 +17,7 @@ import {
 } from "aws-cdk-lib/aws-stepfunctions";
 import { Construct } from "constructs";
 import type { Functions } from "./functions";
-import { defaultBusArn, FUNCTION_NAMES, rotationName } from "./names";
+import { defaultBusArn, EVENT_SOURCE, FUNCTION_NAMES, rotationName } from "./names";
 import type { Deployment, Rotation } from "./rotations";
 import { isObject, type Json, type Settings, STATE_MACHINE_FOLDER } from "./settings";
 import { acknowledgeWildcard } from "./wildcards";
@@ -125,23 +125,26 @@ function callsOf(
 ): PolicyStatement[] {
   const called = [...resourcesOf(JSON.parse(definition) as Json)];
   const functions = called.flatMap((resource) => substitutions[/^\$\{(.*)\}$/.exec(resource)?.[1] ?? ""] ?? []);
-  const integrations: Readonly<Record<string, [action: string, resource: string]>> = {
-    "arn:aws:states:::sns:publish": ["sns:Publish", topic],
-    "arn:aws:states:::events:putEvents": ["events:PutEvents", bus],
+  const integrations: Readonly<Record<string, PolicyStatement>> = {
+    "arn:aws:states:::sns:publish": allow("sns:Publish", [topic]),
+    // The default bus is everybody's; under another name than ours nothing may be put there.
+    "arn:aws:states:::events:putEvents": allow("events:PutEvents", [bus], {
+      StringEquals: { "events:source": EVENT_SOURCE },
+    }),
   };
   const others = called.filter((resource) => !resource.startsWith("${"));
   const statements = others.map((resource) => {
-    const [action, target] = integrations[resource] ?? [];
-    if (action === undefined || target === undefined) {
+    const statement = integrations[resource];
+    if (statement === undefined) {
       throw new Error(`rotation.asl.json calls ${resource}, for which cdk/lib/state-machine.ts knows no permission`);
     }
-    return allow(action, [target]);
+    return statement;
   });
   return [allow("lambda:InvokeFunction", functions), ...statements];
 }
 
-function allow(action: string, resources: string[]): PolicyStatement {
-  return new PolicyStatement({ effect: Effect.ALLOW, actions: [action], resources });
+function allow(action: string, resources: string[], conditions: Record<string, unknown> = {}): PolicyStatement {
+  return new PolicyStatement({ effect: Effect.ALLOW, actions: [action], resources, conditions });
 }
 
 /** The `Resource` of every Task state, however deep in a Map. */

@@ -62,6 +62,20 @@ class Ministack:
         self.sns.subscribe(TopicArn=topic, Protocol="sqs", Endpoint=endpoint)
         return queue
 
+    def bus_box(self, source: str) -> str:
+        """A queue that hears what a source puts on the default bus."""
+        queue = self.sqs.create_queue(QueueName=f"events-of-{source}")["QueueUrl"]
+        events = self.client("events")
+        events.put_rule(Name=source, EventPattern=json.dumps({"source": [source]}))
+        endpoint = f"arn:aws:sqs:{REGION}:{ACCOUNT}:events-of-{source}"
+        events.put_targets(Rule=source, Targets=[{"Id": "queue", "Arn": endpoint}])
+        return queue
+
+    def events(self, queue: str) -> list[dict]:
+        """Every event that has come."""
+        messages = self.sqs.receive_message(QueueUrl=queue, MaxNumberOfMessages=10).get("Messages", [])
+        return [json.loads(message["Body"]) for message in messages]
+
     def letters(self, queue: str) -> list[dict]:
         """Every notice that has come."""
         messages = self.sqs.receive_message(QueueUrl=queue, MaxNumberOfMessages=10).get("Messages", [])
@@ -93,8 +107,8 @@ def launcher() -> bytes:
 
 
 @contextmanager
-def ministack(folder: Path):
-    """ministack on a free port of loopback, until the block ends."""
+def ministack(folder: Path, handed_down: dict[str, str] | None = None):
+    """ministack on a free port of loopback, until the block ends. It hands its environment down to the functions."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
@@ -107,6 +121,7 @@ def ministack(folder: Path):
         "MINISTACK_REGION": REGION,
         "SFN_WAIT_SCALE": str(1 / PACE),
         "TMPDIR": str(folder),
+        **(handed_down or {}),
     }
     log = folder / "ministack.log"
     url = f"http://127.0.0.1:{port}"

@@ -1,6 +1,6 @@
 //! Reads what is so about the credential: the secret's labels, the user's keys, and what the labelled versions hold.
 //!
-//! Shared by the two steps that plan with keys, `rotate-iam-key` and `retire-iam-key`, so that both see alike.
+//! Shared by the steps that plan with keys, so that all see alike.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -63,11 +63,6 @@ fn to_read(secret: &SecretFacts, keys: &[KeyFacts]) -> Vec<VersionId> {
 }
 
 impl Look {
-    /// A look at the secret alone, where the keys cannot be read.
-    pub fn of_secret(secret: SecretFacts) -> Look {
-        Look { secret, readings: BTreeMap::new(), keys: Vec::new(), owner_of_current: None }
-    }
-
     async fn ask_for_owner(&self, iam: &Client, user: &str) -> Result<Option<KeyOwner>, StepError> {
         let current = self.secret.current();
         let key = current.and_then(|version| key_of(&self.secret, &self.readings, version));

@@ -38,7 +38,8 @@ impl EnumerateInstances {
         let settings = &input.settings;
         let request = Request::parse(&input.input)?;
         let secret = secret::look(&self.secretsmanager, &settings.secret.id).await?;
-        if secret.rotates_itself {
+        // A plan is refused that by its own function, which tells the rest as well.
+        if secret.rotates_itself && request.mode != Mode::Plan {
             return Err(StepError::SecretRotatesItself { secret: settings.secret.id.clone() });
         }
         let target = secret.target();
@@ -177,8 +178,10 @@ fn tell(input: &EnumerateInput, fleet: &Fleet, roster: &Roster, plan: Option<&Pl
         retired: plan.map(|plan| plan.retire.as_slice()).unwrap_or_default(),
         warnings: plan.map(|plan| plan.warnings.as_slice()).unwrap_or_default(),
         next_rotation: plan.and_then(|plan| plan.next_rotation),
+        current_key_created: plan.and_then(|plan| plan.current_key_created),
+        is_old_key_used: plan.is_some_and(|plan| plan.is_old_key_used),
     };
-    lambda::evidence::keep(&record.evidence_lines());
+    lambda::evidence::keep(&record);
     record.report()
 }
 

@@ -13,6 +13,7 @@ use rotation::plan::{Facts, Plan, plan};
 use rotation::preview::{PlaceOutlook, Preview};
 use rotation::secret::{SecretFacts, Target};
 use rotation::settings::Place;
+use rotation::waves::INSTANCE_IDS_OF_A_COMMAND;
 
 /// The step with its clients.
 pub struct PlanRotation {
@@ -21,10 +22,10 @@ pub struct PlanRotation {
     iam: aws_sdk_iam::Client,
 }
 
-/// What could be read, and what refused to be.
+/// The credential as it is, and the plan for it, as far as either could be had.
 struct Seen {
-    look: access_keys::Look,
-    places: Vec<PlaceOutlook>,
+    secret: SecretFacts,
+    look: Option<access_keys::Look>,
     refusals: Vec<String>,
 }
 
@@ -40,58 +41,69 @@ impl PlanRotation {
 
     /// Looks at everything, plans, and tells.
     pub async fn run(&self, input: PlanInput) -> Result<Planned, StepError> {
-        // Boxed: the compiler's limit is on the depth of futures within futures, and the SDK's go deep.
-        let mut seen = Box::pin(self.look(&input)).await?;
-        let mut secret = seen.look.secret.clone();
+        let Seen { mut secret, look, mut refusals } = self.look(&input).await?;
+        // Hosts are told apart by the target that there will be once the records are in order.
+        let in_order = look.as_ref().and_then(|look| self.plan(&input, look, None).ok());
+        in_order.iter().flat_map(|plan| &plan.settle).for_each(|settling| settling.apply_to(&mut secret));
+        let places = Box::pin(self.look_at_places(&input, secret.target().as_ref(), &mut refusals)).await?;
         let mut fleet = Roster::default();
-        seen.places.iter().for_each(|outlook| fleet.merge(outlook.roster.clone()));
-        let plan = match self.plan(&input, &seen.look, &fleet) {
+        places.iter().for_each(|outlook| fleet.merge(outlook.roster.clone()));
+        let plan = look.as_ref().and_then(|look| match self.plan(&input, look, Some(&fleet)) {
             Ok(plan) => Some(plan),
             Err(refusal) => {
-                seen.refusals.push(refusal.to_string());
+                refusals.push(refusal.to_string());
                 None
             }
-        };
-        plan.iter().flat_map(|plan| &plan.settle).for_each(|settling| settling.apply_to(&mut secret));
-        let simulation = Box::pin(self.simulate(&input, &secret, &seen.places)).await?;
+        });
+        // Boxed: the compiler's limit is on the depth of futures within futures, and the SDK's go deep.
+        let simulation = Box::pin(self.simulate(&input, &secret, &places)).await?;
         let preview = Preview {
             settings: &input.settings,
             execution: &input.execution,
             now: input.now,
             request: &input.request,
             secret: &secret,
-            keys: &seen.look.keys,
+            keys: look.as_ref().map(|look| look.keys.as_slice()),
             plan: plan.as_ref(),
-            places: &seen.places,
+            places: &places,
             inspections: &input.places,
             simulation: &simulation,
-            refusals: &seen.refusals,
+            refusals: &refusals,
         };
-        Ok(Planned { report: preview.report() })
+        let report = preview.report();
+        lambda::evidence::keep_plan(&report);
+        Ok(Planned { report })
     }
 
     async fn look(&self, input: &PlanInput) -> Result<Seen, StepError> {
         let mut refusals = input.refusals.clone();
-        let look = match access_keys::look(&self.secretsmanager, &self.iam, &input.settings).await {
-            Ok(look) => look,
-            Err(refusal) if refusal.is_passing() => return Err(refusal),
+        match Box::pin(access_keys::look(&self.secretsmanager, &self.iam, &input.settings)).await {
+            Ok(look) => Ok(Seen { secret: look.secret.clone(), look: Some(look), refusals }),
+            Err(refusal) if refusal.is_passing() => Err(refusal),
             // Without the keys there is still the secret's target, by which the hosts are told apart.
             Err(refusal) => {
                 refusals.push(refusal.to_string());
                 let secret = secret::look(&self.secretsmanager, &input.settings.secret.id).await?;
-                access_keys::Look::of_secret(secret)
+                Ok(Seen { secret, look: None, refusals })
             }
-        };
-        let target = look.secret.target();
+        }
+    }
+
+    async fn look_at_places(
+        &self,
+        input: &PlanInput,
+        target: Option<&Target>,
+        refusals: &mut Vec<String>,
+    ) -> Result<Vec<PlaceOutlook>, StepError> {
         let mut places = Vec::new();
         for place in input.settings.places() {
-            match self.look_at(input, &place, target.as_ref()).await {
+            match self.look_at(input, &place, target).await {
                 Ok(outlook) => places.push(outlook),
                 Err(refusal) if refusal.is_passing() => return Err(refusal),
                 Err(refusal) => refusals.push(refusal.to_string()),
             }
         }
-        Ok(Seen { look, places, refusals })
+        Ok(places)
     }
 
     async fn look_at(
@@ -106,11 +118,15 @@ impl PlanRotation {
         let roster = Roster::new(hosts, target).seen_by(&input.request, fresh_since);
         let running: Vec<InstanceId> =
             roster.proved.iter().chain(&roster.lacking).map(|host| host.id.clone()).collect();
-        let nodes = fleet::nodes_for_a_canary(&clients, &running).await?;
-        Ok(PlaceOutlook { place: place.clone(), roster, nodes })
+        let asked_of_all = running.len() <= INSTANCE_IDS_OF_A_COMMAND;
+        let nodes = match asked_of_all {
+            true => fleet::nodes(&clients, &running).await?,
+            false => fleet::nodes_for_a_canary(&clients, &running).await?,
+        };
+        Ok(PlaceOutlook { place: place.clone(), roster, nodes, asked_of_all })
     }
 
-    fn plan(&self, input: &PlanInput, look: &access_keys::Look, fleet: &Roster) -> Result<Plan, StepError> {
+    fn plan(&self, input: &PlanInput, look: &access_keys::Look, fleet: Option<&Roster>) -> Result<Plan, StepError> {
         let look = look.clone();
         plan(&Facts {
             now: input.now,
@@ -124,7 +140,7 @@ impl PlanRotation {
             keys: look.keys,
             owner_of_current: look.owner_of_current,
             intent_runs_elsewhere: false,
-            roster: Some(fleet),
+            roster: fleet,
         })
     }
 

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use aws_sdk_iam::Client;
 use aws_sdk_iam::types::{ContextEntry, ContextKeyTypeEnum, EvaluationResult, PolicyEvaluationDecisionType};
-use lambda::{AwsFailure, AwsResult, Environment};
+use lambda::{AwsResult, Environment};
 use rotation::StepError;
 use rotation::permissions::{Need, Principal, Simulation};
 use rotation::settings::{Place, Settings};
@@ -67,56 +67,52 @@ async fn abroad(
     }
 }
 
-/// Asks about one role. Needs of one service that share a resource and its conditions are one call; where IAM will not
-/// take them together, each is a call of its own.
+/// Asks about one role: an action and its resources are one call, so that regions cost none of their own.
 async fn ask(client: &Client, role: &str, needs: &[&Need], simulation: &mut Simulation) -> Result<(), StepError> {
     let mut rest: Vec<&Need> = needs.to_vec();
     while let Some(first) = rest.first().copied() {
-        let (alike, others): (Vec<&Need>, Vec<&Need>) = rest.into_iter().partition(|need| is_alike(need, first));
+        let (alike, others): (Vec<&Need>, Vec<&Need>) =
+            rest.into_iter().partition(|need| need.action == first.action && need.context == first.context);
         rest = others;
-        match results(client, role, &alike).await {
-            Ok(results) => take(simulation, role, &first.resource, &results),
-            // "… require different authorization information": by a rule that AWS does not publish.
-            Err(failure) if failure.code() == "InvalidInput" && alike.len() > 1 => {
-                for need in alike {
-                    take(simulation, role, &need.resource, &results(client, role, &[need]).await?);
-                }
-            }
-            Err(failure) => return Err(failure.into()),
+        let resources: Vec<String> = alike.iter().map(|need| need.resource.clone()).collect();
+        for result in results(client, role, first, &resources).await? {
+            take(simulation, role, first.action, &result, &resources);
         }
     }
     Ok(())
 }
 
-fn is_alike(need: &Need, other: &Need) -> bool {
-    let service = |need: &Need| need.action.split(':').next();
-    need.resource == other.resource && need.context == other.context && service(need) == service(other)
-}
-
-/// Counts what IAM says.
-fn take(simulation: &mut Simulation, role: &str, resource: &str, results: &[EvaluationResult]) {
-    for result in results {
-        if result.eval_decision == PolicyEvaluationDecisionType::Allowed {
+/// Counts what IAM says of one action: of each resource where there are several, else of the one.
+fn take(simulation: &mut Simulation, role: &str, action: &str, result: &EvaluationResult, resources: &[String]) {
+    let of_each = result.resource_specific_results();
+    let of_each: Vec<(&str, &PolicyEvaluationDecisionType)> = match resources {
+        [one] => vec![(one, &result.eval_decision)],
+        _ => of_each.iter().map(|result| (result.eval_resource_name(), result.eval_resource_decision())).collect(),
+    };
+    for (resource, decision) in of_each {
+        if *decision == PolicyEvaluationDecisionType::Allowed {
             simulation.allowed += 1;
-            continue;
+        } else {
+            simulation.missing.push(format!("{role} may not {action} on {resource} ({})", decision.as_str()));
         }
-        let (action, how) = (&result.eval_action_name, result.eval_decision.as_str());
-        simulation.missing.push(format!("{role} may not {action} on {resource} ({how})"));
     }
 }
 
 /// Every page of one simulation.
-async fn results(client: &Client, role: &str, alike: &[&Need]) -> Result<Vec<EvaluationResult>, AwsFailure> {
-    let Some(first) = alike.first() else { return Ok(Vec::new()) };
-    let actions: Vec<String> = alike.iter().map(|need| need.action.to_owned()).collect();
+async fn results(
+    client: &Client,
+    role: &str,
+    need: &Need,
+    resources: &[String],
+) -> Result<Vec<EvaluationResult>, StepError> {
     let (mut results, mut marker) = (Vec::new(), None);
     loop {
         let call = client
             .simulate_principal_policy()
             .policy_source_arn(role)
-            .set_action_names(Some(actions.clone()))
-            .resource_arns(&first.resource)
-            .set_context_entries(Some(context(first)))
+            .action_names(need.action)
+            .set_resource_arns(Some(resources.to_vec()))
+            .set_context_entries(Some(context(need)))
             .set_marker(marker);
         let page = call.send().await.named("iam", "SimulatePrincipalPolicy")?;
         results.extend(page.evaluation_results.unwrap_or_default());

@@ -10,7 +10,7 @@ use rotation::host_answer::HostError;
 use rotation::names::InstanceId;
 use rotation::settings::ProofKind;
 use rotation::summary::{PlaceInspection, PlaceSummary};
-use rotation::verdict::{Heard, HostReport, UNREACHABLE, hear};
+use rotation::verdict::{Heard, HostReport, NO_ANSWER, UNREACHABLE, hear};
 use rotation::waves;
 
 use crate::{answers, look_again, timestamp};
@@ -37,7 +37,15 @@ pub(crate) async fn sum_up(
             Heard::Answer(mut answer) => {
                 // Where no backup is asked for as a proof, nobody misses the right to it.
                 answer.failures.retain(|failure| backs_up || failure.error != HostError::BackupNotPermitted);
-                reports.extend(inspection.take(&host, &answer));
+                match answer.inspected.is_some() {
+                    true => reports.extend(inspection.take(&host, &answer)),
+                    false => reports.push(HostReport::new(
+                        host.clone(),
+                        "",
+                        NO_ANSWER,
+                        "it answered as a host does that was told to apply: the document does not inspect",
+                    )),
+                }
             }
             Heard::NoAnswer(report) => reports.push(report),
             Heard::Silent | Heard::Running => continue,
@@ -46,12 +54,13 @@ pub(crate) async fn sum_up(
     }
     let hosts = fleet::hosts(clients, &input.settings).await?;
     let running: Vec<_> = hosts.iter().filter(|host| host.matches && host.is_up()).collect();
-    let silent: Vec<_> = running.iter().filter(|host| !heard.contains(&host.id)).collect();
-    reports.extend(
-        silent.iter().map(|host| {
-            HostReport::new(host.id.clone(), "", UNREACHABLE, "its agent gave no answer to the inspection")
-        }),
-    );
+    let silent: Vec<InstanceId> =
+        running.iter().filter(|host| !heard.contains(&host.id)).map(|host| host.id.clone()).collect();
+    let online = fleet::nodes(clients, &silent).await?.online;
+    reports.extend(silent.iter().map(|host| match online.contains(host) {
+        true => HostReport::new(host.clone(), "", NO_ANSWER, "SSM sees it online, and it gave no answer in time"),
+        false => HostReport::new(host.clone(), "", UNREACHABLE, "SSM does not see it online"),
+    }));
     let count = |length: usize| u32::try_from(length).unwrap_or(u32::MAX);
     Ok(Command {
         outcome: CommandOutcome::Done,

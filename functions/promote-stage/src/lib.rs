@@ -6,6 +6,7 @@ use jiff::Timestamp;
 use lambda::Environment;
 use rotation::StepError;
 use rotation::contracts::{PromoteInput, Promoted};
+use rotation::deed::Deed;
 use rotation::names::{AWSCURRENT, VersionId};
 use rotation::plan::Settling;
 use rotation::promotion;
@@ -42,6 +43,9 @@ impl PromoteStage {
         promotion::judge(&version, settings.promote_share, &input.places)?;
         let from = secret.current().cloned();
         secret::move_label(&self.secretsmanager, &secret.arn, AWSCURRENT, from.as_ref(), Some(&version)).await?;
+        let (execution, at, key) = (&input.execution, input.now, secret.key_of(&version));
+        let deed = Deed { settings, execution, at, did: "promoted", key: key.as_ref(), version: Some(&version) };
+        lambda::evidence::note(&deed);
         secret.labels.insert(AWSCURRENT.to_owned(), version);
         self.finish(input.now, secret, true).await
     }

@@ -5,8 +5,9 @@
 use lambda::Environment;
 use rotation::StepError;
 use rotation::contracts::{Report, RetireInput, Retired, StageOutcome};
+use rotation::deed::Deed;
 use rotation::fleet::Roster;
-use rotation::names::AccessKeyId;
+use rotation::names::{AccessKeyId, VersionId};
 use rotation::plan::{Facts, Plan, Retirement, Stage, describe_keys, plan};
 use rotation::promotion::name_failures;
 use rotation::report::Record;
@@ -43,7 +44,6 @@ impl RetireIamKey {
         for retirement in &plan.retire {
             self.apply(&input, &secret, retirement).await?;
         }
-        raise_what_needs_a_person(&input, &plan)?;
         let target = secret.target();
         let record = Record {
             settings,
@@ -60,10 +60,15 @@ impl RetireIamKey {
             retired: &plan.retire,
             warnings: &plan.warnings,
             next_rotation: plan.next_rotation,
+            current_key_created: plan.current_key_created,
+            is_old_key_used: plan.is_old_key_used,
         };
-        lambda::evidence::keep(&record.evidence_lines());
+        lambda::evidence::keep(&record);
+        raise_what_needs_a_person(&input, &plan, &record)?;
         let report = record.report();
-        Ok(Retired { warning: None, can_stage_now: can_stage_now(&input, &plan), keys: plan.retire, report })
+        let any_key_retired = plan.retire.iter().any(Retirement::is_change);
+        let can_stage_now = can_stage_now(&input, &plan);
+        Ok(Retired { warning: None, can_stage_now, any_key_retired, keys: plan.retire, report })
     }
 
     /// Plans on labels that are read after the hosts were; where they moved meanwhile, the hosts' proofs were judged
@@ -101,12 +106,15 @@ impl RetireIamKey {
         match what {
             Retirement::Deactivate { key } => {
                 access_keys::deactivate(&self.iam, &input.settings.user, key).await?;
+                note(input, "madeInactive", key, None);
                 self.record_inactive(input, secret, key).await
             }
             Retirement::RecordInactive { key } => self.record_inactive(input, secret, key).await,
             Retirement::Delete { key, version } => {
                 let user = &input.settings.user;
-                access_keys::forget(&self.secretsmanager, &self.iam, user, secret, key, version.as_ref()).await
+                access_keys::forget(&self.secretsmanager, &self.iam, user, secret, key, version.as_ref()).await?;
+                note(input, "deleted", key, version.as_ref());
+                Ok(())
             }
             Retirement::NotYet { .. } => Ok(()),
         }
@@ -122,6 +130,11 @@ impl RetireIamKey {
         let tag = secret::inactive_tag(key.as_str());
         secret::record(&self.secretsmanager, &secret.arn, [(tag.as_str(), input.now.to_string())]).await
     }
+}
+
+fn note(input: &RetireInput, did: &'static str, key: &AccessKeyId, version: Option<&VersionId>) {
+    let RetireInput { settings, execution, now, .. } = input;
+    lambda::evidence::note(&Deed { settings, execution, at: *now, did, key: Some(key), version });
 }
 
 /// Whether people have not been told yet whom this retirement breaks.
@@ -141,6 +154,7 @@ fn warn(input: &RetireInput, warning: String) -> Retired {
         },
         warning: Some(warning),
         keys: Vec::new(),
+        any_key_retired: false,
         can_stage_now: false,
     }
 }
@@ -152,9 +166,10 @@ fn can_stage_now(input: &RetireInput, plan: &Plan) -> bool {
 }
 
 /// All that is safe has been done; what a person must know ends the run loudly.
-fn raise_what_needs_a_person(input: &RetireInput, plan: &Plan) -> Result<(), StepError> {
+fn raise_what_needs_a_person(input: &RetireInput, plan: &Plan, record: &Record<'_>) -> Result<(), StepError> {
     if input.places.iter().any(|place| place.error.is_some()) {
-        return Err(StepError::PlacesNotCommanded { named: name_failures(&input.places) });
+        let named = [vec![name_failures(&input.places)], record.keys()].concat().join("\n");
+        return Err(StepError::PlacesNotCommanded { named });
     }
     if !plan.unknown.is_empty() {
         let keys = describe_keys(&plan.unknown);

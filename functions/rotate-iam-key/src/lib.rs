@@ -10,6 +10,7 @@ use lambda::{AwsResult, Environment};
 use rotation::StepError;
 use rotation::access_key::AccessKey;
 use rotation::contracts::{StageInput, StageOutcome, Staged};
+use rotation::deed::Deed;
 use rotation::names::{AWSPENDING, AccessKeyId, VersionId};
 use rotation::plan::{Facts, INTENT_WINDOW, Settling, Stage, Turn, plan};
 use rotation::secret::{Intent, SecretFacts};
@@ -69,7 +70,11 @@ impl RotateIamKey {
                 wait_seconds: 1,
                 ..Staged::new(StageOutcome::Checking, "")
             }),
-            Stage::Make { token } => self.make(&facts, &secret.arn, token).await,
+            Stage::Make { token } => {
+                let made = self.make(&facts, &secret.arn, token).await?;
+                note(&input, "stored", made.key.as_ref(), made.version.as_ref());
+                Ok(made)
+            }
             Stage::Check { version, key } => self.check(&input, secret, version, key).await,
             Stage::Wait { until, execution } => {
                 let why = format!("The execution {execution} may have made a key; it is looked for after {until}.");
@@ -111,7 +116,7 @@ impl RotateIamKey {
         let attempts = before.map_or(0, |previous| previous.attempts) + 1;
         let successes = if refusal.is_none() { before.map_or(0, |previous| previous.successes) + 1 } else { 0 };
         if successes >= settings.successes {
-            return self.label(input.now, secret, version, key).await;
+            return self.label(input, secret, version, key).await;
         }
         if attempts >= settings.attempts {
             let cause = refusal.unwrap_or_else(|| "the last checks succeeded, too few in a row".to_owned());
@@ -149,13 +154,14 @@ impl RotateIamKey {
     async fn turn(&self, input: &StageInput, mut secret: SecretFacts, turn: Turn) -> Result<Staged, StepError> {
         match turn {
             Turn::Abandon { version } => {
+                note(input, "abandoned", None, Some(&version));
                 let message = format!("Version {version} is abandoned: the hosts are brought back to the current one.");
                 secret::settle(&self.secretsmanager, &mut secret, &[Settling::AbandonPending { version }]).await?;
                 let standing = secret.standing_at(input.now);
                 secret::settle(&self.secretsmanager, &mut secret, &[Settling::RecordStanding { standing }]).await?;
                 Ok(Staged::new(StageOutcome::NotAsked, &message))
             }
-            Turn::Rollback { version, key } => self.label(input.now, secret, version, key).await,
+            Turn::Rollback { version, key } => self.label(input, secret, version, key).await,
         }
     }
 
@@ -176,6 +182,7 @@ impl RotateIamKey {
         }
         access_keys::forget(&self.secretsmanager, &self.iam, &input.settings.user, secret, &key, version.as_ref())
             .await?;
+        note(input, "deleted", Some(&key), version.as_ref());
         Ok(Staged { wait_seconds: 5, ..Staged::new(StageOutcome::Checking, "") })
     }
 
@@ -183,20 +190,26 @@ impl RotateIamKey {
     /// anyone (FACTS D). From here on hosts learn of it.
     async fn label(
         &self,
-        now: Timestamp,
+        input: &StageInput,
         mut secret: SecretFacts,
         version: VersionId,
         key: AccessKeyId,
     ) -> Result<Staged, StepError> {
         secret::move_label(&self.secretsmanager, &secret.arn, AWSPENDING, None, Some(&version)).await?;
         secret.labels.insert(AWSPENDING.to_owned(), version.clone());
-        let standing = secret.standing_at(now);
+        note(input, "staged", Some(&key), Some(&version));
+        let standing = secret.standing_at(input.now);
         let record = Settling::RecordStanding { standing };
         let close = secret.intent.is_some().then_some(Settling::CloseIntent);
         let settlings: Vec<Settling> = std::iter::once(record).chain(close).collect();
         secret::settle(&self.secretsmanager, &mut secret, &settlings).await?;
         Ok(pending(version, key))
     }
+}
+
+fn note(input: &StageInput, did: &'static str, key: Option<&AccessKeyId>, version: Option<&VersionId>) {
+    let StageInput { settings, execution, now, .. } = input;
+    lambda::evidence::note(&Deed { settings, execution, at: *now, did, key, version });
 }
 
 /// Whether this is a retry that may still be turned into a first try; not for ever, so that what fails again and again

@@ -207,6 +207,8 @@ contract! {
     PromoteInput {
         /// The rotation's settings.
         settings: Settings,
+        /// The execution's ARN.
+        execution: String,
         /// When the state was entered.
         now: Timestamp,
         /// The version that this execution brought the fleet to.
@@ -265,6 +267,8 @@ contract! {
         warning: Option<String>,
         /// What became of each key that is not needed any more.
         keys: Vec<Retirement>,
+        /// Whether one of them went Inactive or was deleted.
+        any_key_retired: bool,
         /// Whether the staging that was held up for a slot can go on now.
         can_stage_now: bool,
         /// What people are told.

@@ -100,7 +100,7 @@ step_errors! {
     #[error("the user {user} has access key(s) that no version of the secret names: {keys}. If one is in use elsewhere, give that use a user of its own; if not, deactivate it, and delete it later (aws iam update-access-key --user-name {user} --status Inactive --access-key-id ID; aws iam delete-access-key --user-name {user} --access-key-id ID); if the hosts hold it, store it as the secret's value. Then start {{\"mode\": \"rotate\"}}")]
     UnknownAccessKey { #[doc = "The user."] user: String, #[doc = "Keys with age and last use."] keys: String },
     /// Both key slots are taken and neither key may go yet.
-    #[error("the user {user} has two access keys and neither may go yet: {holders}. Nothing is staged now; the daily {{\"mode\": \"converge\"}} stages as soon as a slot is free")]
+    #[error("the user {user} has two access keys and neither may go yet: {holders}. Nothing is staged now: start the same input again when a slot is free; the daily {{\"mode\": \"converge\"}} stages by itself only what is overdue")]
     NoFreeKeySlot { #[doc = "The user."] user: String, #[doc = "Each key, why it stays, until when."] holders: String },
     /// A key that an earlier run may have made is not explained yet; it becomes so when its window has closed.
     #[error("an earlier run of {execution} may have made a key that it could not store. It is looked for again after {until}; until then nothing is staged")]

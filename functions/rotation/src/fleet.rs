@@ -254,6 +254,12 @@ pub fn name_by_version<'a>(hosts: impl IntoIterator<Item = &'a Host>) -> String 
             None => format!("No proof by {named}."),
         }
     };
+    // Names matter where hosts differ.
+    if let [(Some(version), hosts)] = by_version.iter().collect::<Vec<_>>()[..]
+        && hosts.len() > 1
+    {
+        return format!("Version {version} last proved by all of them.");
+    }
     by_version.iter().map(of).collect::<Vec<_>>().join(" ")
 }
 

@@ -9,18 +9,20 @@
 //! 2. [`secret`], [`keys`], [`ledger`], [`fleet`]: what is so.
 //! 3. [`plan`]: what to do with the credential; [`waves`]: whom to command next; [`host_answer`] and [`verdict`]:
 //!    what a host's answer means; [`summary`]: how a place stands; [`promotion`]: whether the proofs suffice.
-//! 4. [`contracts`]: what the states of the machine say to each other; [`report`]: what people are told afterwards, and
-//!    [`preview`] beforehand; [`permissions`]: what each function asks of AWS.
+//! 4. [`contracts`]: what the states of the machine say to each other; [`report`]: what people are told afterwards,
+//!    [`metrics`]: what machines are, [`preview`]: what people are told beforehand; [`permissions`]: what each function asks of AWS.
 //! 5. [`error`]: everything that can go wrong, by the names that the state machine catches.
 
 pub mod access_key;
 pub mod cluster;
 pub mod contracts;
+pub mod deed;
 pub mod error;
 pub mod fleet;
 pub mod host_answer;
 pub mod keys;
 pub mod ledger;
+pub mod metrics;
 pub mod names;
 pub mod permissions;
 pub mod plan;

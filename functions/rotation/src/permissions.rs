@@ -73,6 +73,13 @@ impl Resources<'_> {
         on("retire-iam-key", self.secret, &MOVE_LABELS);
         on("retire-iam-key", self.user, &["iam:UpdateAccessKey", "iam:DeleteAccessKey"]);
         needs.extend(self.settings.places().iter().flat_map(|place| self.needs_in(place)));
+        // Regions and readers share some.
+        let mut seen = Vec::new();
+        needs.retain(|need| {
+            let is_new = !seen.contains(need);
+            seen.extend(is_new.then(|| need.clone()));
+            is_new
+        });
         needs
     }
 
@@ -85,8 +92,13 @@ impl Resources<'_> {
             let account = if what.starts_with("document/") && is_amazons(what) { "" } else { &place.account };
             format!("arn:{partition}:{service}:{}:{account}:{what}", place.region)
         };
-        let document = arn("ssm", &format!("document/{}", self.settings.document.name));
-        let inspection = arn("ssm", &format!("document/{}", self.settings.inspect_document.name));
+        // A document of another account is named by its ARN.
+        let document_arn = |name: &str| match name.starts_with("arn:") {
+            true => name.to_owned(),
+            false => arn("ssm", &format!("document/{name}")),
+        };
+        let document = document_arn(&self.settings.document.name);
+        let inspection = document_arn(&self.settings.inspect_document.name);
         let mut needs = Vec::new();
         let mut by = |function: &'static str, action: &'static str, resource: String, context: Context| {
             let principal = place.role.clone().map_or(Principal::Function(function), Principal::Role);
@@ -110,8 +122,9 @@ impl Resources<'_> {
         if let Some((_, host)) = self.hosts.iter().find(|(of, _)| of == place) {
             let host = arn("ec2", &format!("instance/{host}"));
             by("send-command", "ssm:SendCommand", host.clone(), self.fleet_tags());
-            let tag = vec![ledger_tag(&self.settings.rotation)];
-            by("poll-command", "ec2:CreateTags", host, vec![("aws:TagKeys".to_owned(), tag)]);
+            let mut context = self.fleet_tags();
+            context.push(("aws:TagKeys".to_owned(), vec![ledger_tag(&self.settings.rotation)]));
+            by("poll-command", "ec2:CreateTags", host, context);
         }
         if let Some(role) = &place.role {
             needs.extend(LOOKERS.map(|function| Need {
@@ -121,7 +134,6 @@ impl Resources<'_> {
                 context: Vec::new(),
             }));
         }
-        needs.dedup();
         needs
     }
 
@@ -157,16 +169,22 @@ pub struct Simulation {
 impl Simulation {
     /// The lines of a plan.
     pub fn lines(&self) -> Vec<String> {
+        let asked = self.allowed + self.missing.len();
         let mut lines = Vec::new();
-        if !self.missing.is_empty() {
+        if asked > 0 {
+            let none = "none is missing".to_owned();
+            let missing = self.missing.iter().take(NAMED).cloned().collect::<Vec<_>>().join("; ");
+            let more = self.missing.len().saturating_sub(NAMED);
+            let more = if more > 0 { format!("; and {more} more") } else { String::new() };
+            let found = if self.missing.is_empty() { none } else { format!("missing: {missing}{more}") };
             lines.push(format!(
-                "Missing permissions, by IAM's simulation of the roles' own policies (what a key's or a secret's policy grants, it does not see): {}.",
-                self.missing.join("; ")
+                "Permissions, by IAM's simulation of {asked} of the roles' own policies (KMS keys and resource policies are not part of it): {found}."
             ));
-        } else if self.allowed > 0 {
-            lines.push(format!("No permission is missing, by IAM's simulation ({} asked).", self.allowed));
         }
         lines.extend(self.not_asked.iter().map(|why| format!("Permissions were not simulated: {why}.")));
         lines
     }
 }
+
+/// As many missing permissions as a person reads.
+const NAMED: usize = 20;

@@ -92,6 +92,10 @@ pub struct Plan {
     pub warnings: Vec<String>,
     /// When the current key is to be rotated next.
     pub next_rotation: Option<Timestamp>,
+    /// When the current key was made.
+    pub current_key_created: Option<Timestamp>,
+    /// Whether something that is no host of the fleet uses an old key.
+    pub is_old_key_used: bool,
     /// Keys that nobody can account for: work that is safe goes on, and the run ends by naming them.
     pub unknown: Vec<KeyFacts>,
 }
@@ -111,6 +115,8 @@ pub fn plan(facts: &Facts<'_>) -> Result<Plan, StepError> {
         stage: stage::stage(&settled, &account)?,
         warnings: outlook::warnings(&settled, &retire),
         next_rotation: outlook::next_rotation(&settled),
+        current_key_created: outlook::current_key_created(&settled),
+        is_old_key_used: roster.is_some_and(|roster| outlook::is_old_key_used(&settled, &retire, roster)),
         breaks: roster.and_then(|roster| retire::breaks(&settled, &retire, roster)),
         retire,
         unknown: account.unknown,

@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 use crate::contracts::Report;
 use crate::fleet::{Host, Roster, name_by_version, name_hosts};
-use crate::keys::KeyFacts;
+use crate::keys::{KeyFacts, KeyStatus};
 use crate::names::{AccessKeyId, InstanceId};
 use crate::permissions::Simulation;
 use crate::plan::{Plan, Retirement, Stage, after};
@@ -33,8 +33,8 @@ pub struct Preview<'a> {
     pub request: &'a Request,
     /// The secret, its records put in order in thought.
     pub secret: &'a SecretFacts,
-    /// The user's keys.
-    pub keys: &'a [KeyFacts],
+    /// The user's keys, where they could be read.
+    pub keys: Option<&'a [KeyFacts]>,
     /// The plan, where one can be made.
     pub plan: Option<&'a Plan>,
     /// The hosts of every account and region that could be read.
@@ -55,6 +55,8 @@ pub struct PlaceOutlook {
     pub roster: Roster,
     /// What SSM says of those that may be commanded, or of as many of them as it took to find a canary.
     pub nodes: Nodes,
+    /// Whether SSM was asked about every running host.
+    pub asked_of_all: bool,
 }
 
 impl Preview<'_> {
@@ -67,6 +69,7 @@ impl Preview<'_> {
             self.holders(),
             hosts(&fleet),
             self.places.iter().map(|outlook| self.waves(outlook)).collect(),
+            self.unread(),
             self.afterwards(),
             self.inspected(),
             self.simulation.lines(),
@@ -99,6 +102,9 @@ impl Preview<'_> {
     }
 
     fn staging(&self) -> Vec<String> {
+        if self.keys.is_none() {
+            return vec!["What would be staged is unknown: the user's keys could not be read.".to_owned()];
+        }
         let Some(plan) = self.plan else { return vec!["Nothing would be staged.".to_owned()] };
         let staged = "stored as a new version, checked with STS and labelled AWSPENDING";
         let line = match &plan.stage {
@@ -130,52 +136,74 @@ impl Preview<'_> {
             let what = match () {
                 () if holds(self.secret.pending()) => "pending",
                 () if holds(self.secret.current()) => "current",
-                () if self.secret.labels.contains_key(key.id.as_str()) => "no longer needed",
-                () => "in no version of the secret",
+                () if self.is_stored_only(&key.id) => "stored, and not pending yet",
+                () if !self.secret.labels.contains_key(key.id.as_str()) => "in no version of the secret",
+                () if key.status == KeyStatus::Active => "of an earlier version; hosts may hold it",
+                () => "of an earlier version",
             };
             format!("Key {}: {what}.", key.describe())
         };
-        self.keys.iter().map(of).collect()
+        self.keys.into_iter().flatten().map(of).collect()
+    }
+
+    /// Whether a run has stored a key that no host knows yet.
+    fn is_stored_only(&self, id: &AccessKeyId) -> bool {
+        matches!(self.plan.map(|plan| &plan.stage), Some(Stage::Check { key, .. }) if key == id)
+    }
+
+    /// Accounts and regions that could not be read: what is told of hosts is not about them.
+    fn unread(&self) -> Vec<String> {
+        let mut unread = self.settings.places();
+        unread.retain(|place| !self.places.iter().any(|outlook| outlook.place == *place));
+        unread
+            .iter()
+            .map(|place| format!("{}: could not be read, and is in no number above.", place.describe()))
+            .collect()
     }
 
     /// Whom a place's commands would reach, and in which waves.
     fn waves(&self, outlook: &PlaceOutlook) -> String {
-        let PlaceOutlook { place, roster, nodes } = outlook;
+        let PlaceOutlook { place, roster, nodes, .. } = outlook;
         let commanded = self.commanded(roster);
         let place = place.describe();
         if commanded.is_empty() {
             return format!("{place}: no host would be commanded.");
         }
         let named = |ids: &[InstanceId]| name_hosts(roster.all().filter(|host| ids.contains(&host.id)));
-        let needs_canary = self.is_new() || !roster.has_real_proof();
-        let canaries = nodes.online.len().min(self.settings.waves.canary_hosts as usize);
-        let canaries = if needs_canary { &nodes.online[..canaries] } else { &[] };
+        let online: Vec<InstanceId> = nodes.online.iter().filter(|id| commanded.contains(id)).cloned().collect();
+        let needs_canary = self.needs_canary(roster);
+        if needs_canary && online.is_empty() {
+            return format!(
+                "{place}: nobody is online in SSM to be the canary, and without one nobody else is commanded."
+            );
+        }
+        let canaries = if needs_canary { online.len().min(self.settings.waves.canary_hosts as usize) } else { 0 };
+        let canaries = &online[..canaries];
         let rest = commanded.len() - canaries.len();
         let how = if rest > INSTANCE_IDS_OF_A_COMMAND { "all that match the tags" } else { "by name" };
         let at_a_time = self.settings.waves.concurrency;
-        let silent: Vec<InstanceId> = commanded
-            .iter()
-            .filter(|id| commanded.len() <= INSTANCE_IDS_OF_A_COMMAND && !nodes.online.contains(id))
-            .cloned()
-            .collect();
+        let rest = format!("{} in one command ({how}), {at_a_time} at a time", count_hosts(rest));
+        let waves = match canaries.len() {
+            0 => rest,
+            count if count == commanded.len() => format!("the canary {} alone", named(canaries)),
+            _ => format!("first the canary {}, then {rest}", named(canaries)),
+        };
+        let silent: Vec<InstanceId> =
+            commanded.iter().filter(|id| outlook.asked_of_all && !online.contains(id)).cloned().collect();
         let silent =
             if silent.is_empty() { String::new() } else { format!(" Not online in SSM now: {}.", named(&silent)) };
-        let rest = format!("{} in one command ({how}), {at_a_time} at a time", count_hosts(rest));
-        let waves = match (needs_canary, canaries.len()) {
-            (false, _) => rest,
-            (true, 0) => format!("nobody is online in SSM to be the canary; {rest}"),
-            (true, canaries_named) if canaries_named == commanded.len() => {
-                format!("the canary {} alone", named(canaries))
-            }
-            (true, _) => format!("first the canary {}, then {rest}", named(canaries)),
-        };
         let document = &self.settings.document;
         format!("{place}: {waves}, with {} version {}.{silent}", document.name, document.version)
     }
 
+    fn needs_canary(&self, roster: &Roster) -> bool {
+        self.is_new() || !roster.has_real_proof()
+    }
+
     fn commanded(&self, roster: &Roster) -> Vec<InstanceId> {
+        let running = roster.proved.iter().chain(&roster.lacking).map(|host| &host.id);
         match self.is_new() {
-            true => roster.proved.iter().chain(&roster.lacking).map(|host| host.id.clone()).collect(),
+            true => running.filter(|id| !self.request.without.contains(*id)).cloned().collect(),
             false => roster.to_command(self.request),
         }
     }
@@ -187,8 +215,8 @@ impl Preview<'_> {
         let mut lines = Vec::new();
         if self.is_new() || matches!(plan.stage, Stage::Pending { .. }) {
             lines.push(format!(
-                "AWSCURRENT would move once {} % of the online hosts have proved the new version, every region's canary among them.",
-                self.settings.promote_share * 100.0
+                "AWSCURRENT would move once {} % of the online hosts have proved the new version, the canary of every region with hosts among them.",
+                (self.settings.promote_share * 1000.0).round() / 10.0
             ));
             lines.extend(self.current_key().map(|key| self.retirement_of(&key)));
         }
@@ -233,8 +261,16 @@ impl Preview<'_> {
     fn inspected(&self) -> Vec<String> {
         let seen = self.inspections.iter().filter_map(|place| Some((place, place.inspection.as_ref()?)));
         let mut lines: Vec<String> = seen.map(|(place, inspection)| describe_inspection(place, inspection)).collect();
+        if self.request.inspect_hosts && lines.is_empty() {
+            lines.push("The hosts were not inspected: there is no version yet that they could hold.".to_owned());
+        }
         let named = name_failures(self.inspections);
         lines.extend(Some(named).filter(|named| !named.is_empty()));
+        let found: u32 = self.inspections.iter().filter_map(|place| Some(place.inspection.as_ref()?.findings)).sum();
+        let named: usize = self.inspections.iter().map(|place| place.failures.len()).sum();
+        let more = usize::try_from(found).unwrap_or(usize::MAX).saturating_sub(named);
+        let group = &self.settings.document.log_group;
+        lines.extend((more > 0).then(|| format!("And {more} more; each host's answer is in the log group {group}.")));
         lines
     }
 
@@ -251,7 +287,7 @@ impl Preview<'_> {
             | Stage::FreeSlot { .. } => None,
         });
         let mut lines: Vec<String> = Vec::new();
-        for refusal in self.refusals.iter().cloned().chain(refused) {
+        for refusal in self.refusals.iter().cloned().chain(refused).chain(self.nobody_online()) {
             let line = format!("What forbids it: {refusal}.");
             // Two functions that read the same are refused alike.
             if !lines.contains(&line) {
@@ -259,6 +295,23 @@ impl Preview<'_> {
             }
         }
         lines
+    }
+
+    /// Places whose hosts would be commanded and of which SSM sees none.
+    fn nobody_online(&self) -> Vec<String> {
+        let is_silent = |outlook: &&PlaceOutlook| {
+            let commanded = self.commanded(&outlook.roster);
+            let is_online = outlook.nodes.online.iter().any(|id| commanded.contains(id));
+            !commanded.is_empty() && !is_online && self.needs_canary(&outlook.roster)
+        };
+        let silent = self.places.iter().filter(is_silent);
+        let told = |outlook: &PlaceOutlook| {
+            format!(
+                "SSM sees no host of {} online that could prove a version. Look at their agents",
+                outlook.place.describe()
+            )
+        };
+        silent.map(told).collect()
     }
 
     fn evidence(&self, fleet: &Roster) -> Value {

@@ -1,4 +1,5 @@
-//! What people are told: the execution's output, the SNS message and the evidence are views of one record of the run.
+//! What people are told: the execution's output, the SNS message, the evidence and the metrics ([`crate::metrics`]) are
+//! views of one record of the run.
 
 use std::collections::BTreeSet;
 
@@ -49,6 +50,10 @@ pub struct Record<'a> {
     pub warnings: &'a [String],
     /// When the next rotation is due.
     pub next_rotation: Option<Timestamp>,
+    /// When the current key was made, where the run looked at keys.
+    pub current_key_created: Option<Timestamp>,
+    /// Whether something that is no host of the fleet uses an old key.
+    pub is_old_key_used: bool,
 }
 
 impl Record<'_> {
@@ -89,7 +94,7 @@ impl Record<'_> {
     }
 
     fn is_worth_telling(&self) -> bool {
-        let key_changed = self.retired.iter().any(|retirement| !matches!(retirement, Retirement::NotYet { .. }));
+        let key_changed = self.retired.iter().any(Retirement::is_change);
         self.promoted.promoted
             || key_changed
             || self.staged.outcome == StageOutcome::HeldUp
@@ -100,7 +105,8 @@ impl Record<'_> {
 
     fn staging(&self) -> Vec<String> {
         let promoted = self.promoted.version.as_ref().filter(|_| self.promoted.promoted);
-        let promotion = promoted.map(|version| format!("Version {version} is now AWSCURRENT; both keys stay Active."));
+        let others = if self.request.compromised.is_some() { "" } else { "; both keys stay Active" };
+        let promotion = promoted.map(|version| format!("Version {version} is now AWSCURRENT{others}."));
         let message = Some(self.staged.message.clone()).filter(|message| !message.is_empty());
         message.into_iter().chain(promotion).collect()
     }
@@ -119,7 +125,7 @@ impl Record<'_> {
 
     /// Running hosts that have proved the target. Belief starts anew with every promotion, so that after one it is those
     /// that this run's commands brought to it just before.
-    fn proved(&self) -> usize {
+    pub(crate) fn proved(&self) -> usize {
         if !self.promoted.promoted {
             return self.roster.proved.len();
         }
@@ -210,8 +216,12 @@ impl Record<'_> {
         (!names.is_empty()).then(|| names.join(", "))
     }
 
-    fn keys(&self) -> Vec<String> {
+    /// What became of old keys.
+    pub fn keys(&self) -> Vec<String> {
         let line = |retirement: &Retirement| match retirement {
+            Retirement::Deactivate { key } if self.request.compromised.as_ref() == Some(key) => {
+                format!("Key {key}, which leaked, was made Inactive.")
+            }
             Retirement::Deactivate { key } => format!(
                 "Key {key} was made Inactive. To undo: aws iam update-access-key --user-name {} --access-key-id {key} --status Active",
                 self.settings.user
@@ -253,7 +263,7 @@ impl Record<'_> {
                 "execution": self.execution,
                 "part": index + 1,
                 "parts": count,
-                "proofs": hosts.iter().map(|host| proof_of(host, &believed)).collect::<Vec<_>>(),
+                "proofs": hosts.iter().map(|host| proof_of(host, &believed, self.started)).collect::<Vec<_>>(),
             })
         };
         std::iter::once(self.evidence()).chain(parts.enumerate().map(line)).collect()
@@ -295,13 +305,14 @@ impl Record<'_> {
 }
 
 /// A host's last proof, as its ledger has it, and whether it is believed.
-fn proof_of(host: &Host, believed: &BTreeSet<&InstanceId>) -> serde_json::Value {
+fn proof_of(host: &Host, believed: &BTreeSet<&InstanceId>, started: Timestamp) -> serde_json::Value {
     json!({
         "host": host.id,
         "running": host.is_up(),
         "inFleet": host.matches,
         "proof": host.ledger.as_ref().map(ToString::to_string),
         "believed": believed.contains(&host.id),
+        "provedInThisRun": host.ledger.as_ref().is_some_and(|entry| !entry.failed && entry.commanded >= started),
     })
 }
 

@@ -294,6 +294,7 @@ impl Settings {
         })?;
         self.check_overlap_exceeds_waits()?;
         self.check_credentials()?;
+        self.check_documents()?;
         self.check_parameters_fit()?;
         self.check_targets()
     }
@@ -308,6 +309,13 @@ impl Settings {
         })?;
         refuse(quiet_seconds <= longest, "schedule.quietPeriodHours", || {
             format!("the quiet period must be longer than waves.waveTimeoutSeconds ({longest} s)")
+        })
+    }
+
+    /// A plan must be able to change nothing, and only the document that it sends can promise that.
+    fn check_documents(&self) -> Result<(), StepError> {
+        refuse(self.inspect_document.name == self.document.name, "inspectDocument.name", || {
+            "it is the document that alters credentials (document.name); a plan needs one that only reads".to_owned()
         })
     }
 
@@ -418,5 +426,18 @@ impl Settings {
             "topic": "arn:aws:sns:eu-west-1:111122223333:t"
         }))
         .unwrap()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_plan_may_not_send_the_document_that_alters_credentials() {
+        let mut settings = Settings::example();
+        settings.inspect_document.name = settings.document.name.clone();
+        let refused = settings.check().unwrap_err();
+        assert!(refused.to_string().contains("inspectDocument.name"), "{refused}");
     }
 }

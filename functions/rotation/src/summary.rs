@@ -57,7 +57,8 @@ pub struct PlaceInspection {
     pub products: BTreeMap<String, u32>,
     /// Instances by the version of the secret that their host's marker names; empty for those that it says nothing of.
     pub holds: BTreeMap<String, u32>,
-    /// Failures and credentials in the way, those that are named and those that are not.
+    /// Everything that was found: failures, credentials in the way, silent hosts; those that are named and those that
+    /// are not.
     pub findings: u32,
 }
 
@@ -79,9 +80,7 @@ impl PlaceInspection {
         let failures = failures
             .map(|failure| HostReport::new(host.clone(), &failure.instance, failure.error.name(), &failure.message));
         let blocking = answer.blocking.iter().map(|credential| HostReport::in_the_way(host, credential));
-        let reports: Vec<HostReport> = failures.chain(blocking).collect();
-        self.findings += u32::try_from(reports.len()).unwrap_or(u32::MAX);
-        reports
+        failures.chain(blocking).collect()
     }
 }
 
@@ -111,7 +110,8 @@ impl PlaceSummary {
     }
 
     /// Sums up an inspection. Of what was found the first few are named.
-    pub fn of_inspection(place: &Place, inspection: PlaceInspection, found: &[HostReport]) -> Self {
+    pub fn of_inspection(place: &Place, mut inspection: PlaceInspection, found: &[HostReport]) -> Self {
+        inspection.findings = u32::try_from(found.len()).unwrap_or(u32::MAX);
         PlaceSummary {
             account: place.account.clone(),
             region: place.region.clone(),

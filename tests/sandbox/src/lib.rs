@@ -2,7 +2,8 @@
 //! an interpreter for the state machine, and an auditor that watches every event.
 //!
 //! Read in this order: [`clock`] (virtual time), [`cloud`] (the services), [`host`] (SQL Server hosts and the
-//! SSM agent), [`runtime_api`] (Lambda), [`machine`] (Step Functions), [`auditor`] (the guarantees at every instant),
+//! SSM agent), [`runtime_api`] (Lambda), [`machine`] (Step Functions), [`integrations`] (what it calls
+//! without a function), [`auditor`] (the guarantees at every instant),
 //! [`world`] (all of it together), [`serve`] (for strangers' tools), [`report`] (what happened, on one page).
 
 pub mod auditor;
@@ -11,6 +12,7 @@ pub mod cloud;
 pub mod fleet_file;
 pub mod functions_folder;
 pub mod host;
+pub mod integrations;
 pub mod machine;
 pub mod report;
 pub mod runtime_api;

@@ -20,6 +20,7 @@ use crate::functions_folder::{FUNCTIONS, functions_folder, token_of};
 use crate::host::fleet::Fleet;
 use crate::host::windows::NoEngine;
 use crate::host::{Runs, SqlServer, document};
+use crate::integrations;
 use crate::machine::{Definition, Execution, Machine, Observer, TaskFailure, Tasks, substitute};
 use crate::report::Unwritten;
 use crate::runtime_api::{FunctionConfig, LOG_STREAM, Lambda, log_group};
@@ -135,8 +136,7 @@ impl World {
     pub async fn new(file: &FleetFile, settings: Value, observer: Observer) -> Result<World, WorldError> {
         let stage = Stage::set(file, settings, Runs::Script)?;
         let lambda = deploy_functions(&stage.cloud, file).await?;
-        let tasks =
-            Resources { lambda: Arc::clone(&lambda), cloud: Arc::clone(&stage.cloud), account: file.account.clone() };
+        let tasks = Resources { lambda: Arc::clone(&lambda), cloud: Arc::clone(&stage.cloud) };
         stage.open(lambda, Arc::new(tasks), observer)
     }
 
@@ -388,11 +388,10 @@ fn definition(completed: &Value, arn_of: impl Fn(&str) -> String) -> Result<Stri
     substitute(&text, &arns, completed).map_err(|error| WorldError::Definition(error.to_string()))
 }
 
-/// What the machine's Tasks call: functions, and SNS through the service integration.
+/// What the machine's Tasks call: functions, and AWS through the service integrations.
 struct Resources {
     lambda: Arc<Lambda>,
     cloud: Arc<Cloud>,
-    account: String,
 }
 
 impl Tasks for Resources {
@@ -403,14 +402,10 @@ impl Tasks for Resources {
     ) -> std::pin::Pin<Box<dyn Future<Output = Result<Value, TaskFailure>> + Send + '_>> {
         let resource = resource.to_owned();
         Box::pin(async move {
-            if !resource.ends_with(":sns:publish") {
-                return self.lambda.invoke(&resource, payload).await;
+            match integrations::call(&self.cloud, &resource, &payload) {
+                Some(answer) => answer,
+                None => self.lambda.invoke(&resource, payload).await,
             }
-            let (_, region) = self.cloud.home();
-            let caller = Caller::function("state-machine", &self.account);
-            let answer = self.cloud.call(&caller, &region, Service::Sns, "Publish", payload);
-            // The service integration puts the service before the code, as in SNS.AuthorizationErrorException.
-            answer.map_err(|error| TaskFailure { error: format!("SNS.{}", error.code), cause: error.message })
         })
     }
 }

@@ -5,9 +5,10 @@
 //! every event. Time, chance and the order of things are drawn from the history's number.
 //!
 //! Read in this order: [`wire`] (where things go wrong), [`functions`] (who is on the wire), [`beginning`], [`history`],
-//! [`trace`] (how it is told), [`judgement`] (what it is judged by).
+//! [`trace`] (how it is told), [`judgement`] (what it is judged by), [`chance`].
 
 pub mod beginning;
+pub mod chance;
 pub mod functions;
 pub mod history;
 pub mod judgement;

@@ -51,6 +51,11 @@ impl Retirement {
             | Retirement::NotYet { key, .. } => key,
         }
     }
+
+    /// Whether anything becomes of the key.
+    pub fn is_change(&self) -> bool {
+        !matches!(self, Retirement::NotYet { .. })
+    }
 }
 
 /// Plans the retirement on a settled secret. Keys that nobody accounts for are never part of it.

@@ -170,12 +170,19 @@ fn holders(facts: &Facts<'_>) -> String {
         }
         match &facts.secret.standing {
             Some(standing) => format!(
-                "is no longer needed, stays Active until {} at the earliest and is deleted {} days later",
+                "was current before, stays Active until {} at the earliest and is deleted {} days later",
                 after(standing.since, schedule.overlap()),
                 schedule.delete_after_days
             ),
             None => "was just adopted".to_owned(),
         }
     };
-    facts.keys.iter().map(|key| format!("{} {}", key.describe(), why(&key.id))).collect::<Vec<_>>().join("; ")
+    let mut holders: Vec<String> =
+        facts.keys.iter().map(|key| format!("{} {}", key.describe(), why(&key.id))).collect();
+    if facts.request.compromised.is_some() {
+        holders.push(
+            "the slot of a key that you make Inactive by hand is freed for the leaked one's successor".to_owned(),
+        );
+    }
+    holders.join("; ")
 }

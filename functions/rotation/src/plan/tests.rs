@@ -369,6 +369,8 @@ fn one_key_and_a_wish_make_a_second_key() {
             breaks: None,
             warnings: vec![],
             next_rotation: Some(at("2026-11-13T00:00:00Z")),
+            current_key_created: Some(at("2026-08-20T00:00:00Z")),
+            is_old_key_used: false,
             unknown: vec![]
         }
     );
@@ -841,6 +843,29 @@ fn a_use_that_no_host_makes_is_named_with_its_service_and_region() {
 }
 
 #[test]
+fn an_old_key_is_used_by_a_stranger_only_where_every_host_had_moved_over_before() {
+    let settings = settings();
+    let mut facts = facts(&settings, secret(&ROTATED, Some("2026-11-12T00:00:00Z")), vec![old_key(), new_key()]);
+    let target = facts.secret.target();
+    let hosts = |entry: Option<&str>| {
+        let late = host("i-2", HostState::Running, entry);
+        vec![host("i-1", HostState::Running, Some("v2 2026-11-13T00:00:00Z")), late]
+    };
+    let moved_over = Roster::new(hosts(Some("v2 2026-11-14T00:00:00Z")), target.as_ref());
+    let one_is_late = Roster::new(hosts(None), target.as_ref());
+    for (used, roster, is_strange) in [
+        ("2026-11-11T00:00:00Z", &moved_over, false),
+        ("2026-11-14T01:00:00Z", &moved_over, false),
+        ("2026-11-14T01:00:01Z", &moved_over, true),
+        ("2026-11-20T00:00:00Z", &one_is_late, false),
+    ] {
+        facts.keys[0] = key(OLD, KeyStatus::Active, "2026-08-20T00:00:00Z", Some(used));
+        facts.roster = Some(roster);
+        assert_eq!(planned(&facts).is_old_key_used, is_strange, "{used}");
+    }
+}
+
+#[test]
 fn a_slot_that_the_next_rotation_needs_and_a_host_holds_is_named_a_week_before() {
     let settings = settings();
     let keys = vec![old_key(), key(NEW, KeyStatus::Active, "2026-09-04T00:00:00Z", None)];
@@ -852,4 +877,23 @@ fn a_slot_that_the_next_rotation_needs_and_a_host_holds_is_named_a_week_before()
     facts.now = at("2026-11-21T00:00:00Z");
     let warning = planned(&facts).warnings.concat();
     assert!(warning.contains("2026-11-28") && warning.contains("i-1") && warning.contains(OLD), "{warning}");
+}
+
+#[test]
+fn a_slot_whose_inactive_key_is_deleted_before_the_next_rotation_is_no_warning() {
+    let settings = settings();
+    let keys = vec![
+        key(OLD, KeyStatus::Inactive, "2026-08-20T00:00:00Z", None),
+        key(NEW, KeyStatus::Active, "2026-09-04T00:00:00Z", None),
+    ];
+    let mut facts = facts(&settings, secret(&ROTATED, Some("2026-09-05T00:00:00Z")), keys);
+    // Deleted on the 27th, a day before the rotation is due.
+    facts.secret.inactive_since.insert(OLD.into(), at("2026-11-20T00:00:00Z"));
+    let roster = proved(&facts.secret);
+    (facts.request, facts.roster) = (&CONVERGE, Some(&roster));
+    facts.now = at("2026-11-23T00:00:00Z");
+    assert_eq!(planned(&facts).warnings, Vec::<String>::new());
+    facts.secret.inactive_since.insert(OLD.into(), at("2026-11-22T00:00:00Z"));
+    let warning = planned(&facts).warnings.concat();
+    assert!(warning.contains(OLD) && !warning.contains("without"), "only time keeps it: {warning}");
 }

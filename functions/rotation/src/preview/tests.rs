@@ -36,6 +36,7 @@ fn outlook(running: usize) -> PlaceOutlook {
         place: Settings::example().places().remove(0),
         roster: Roster::new(hosts, target.as_ref()),
         nodes: Nodes { registered: online.clone(), online },
+        asked_of_all: running <= 50,
     }
 }
 
@@ -55,11 +56,24 @@ fn plan(stage: Stage) -> Plan {
         breaks: None,
         warnings: Vec::new(),
         next_rotation: Some(at("2026-11-25T00:00:00Z")),
+        current_key_created: Some(at("2026-08-27T00:00:00Z")),
+        is_old_key_used: false,
         unknown: Vec::new(),
     }
 }
 
 fn told(plan: Option<&Plan>, outlook: PlaceOutlook, inspections: &[PlaceSummary], refusals: &[String]) -> String {
+    told_about(&Settings::example(), &Request::for_mode(Mode::Plan), plan, &[outlook], inspections, refusals)
+}
+
+fn told_about(
+    settings: &Settings,
+    request: &Request,
+    plan: Option<&Plan>,
+    places: &[PlaceOutlook],
+    inspections: &[PlaceSummary],
+    refusals: &[String],
+) -> String {
     let keys = [KeyFacts {
         id: CURRENT.into(),
         status: KeyStatus::Active,
@@ -67,14 +81,14 @@ fn told(plan: Option<&Plan>, outlook: PlaceOutlook, inspections: &[PlaceSummary]
         last_use: None,
     }];
     let preview = Preview {
-        settings: &Settings::example(),
+        settings,
         execution: "arn:aws:states:eu-west-1:111122223333:execution:m:e",
         now: at("2026-11-24T06:00:00Z"),
-        request: &Request::for_mode(Mode::Plan),
+        request,
         secret: &secret(),
-        keys: &keys,
+        keys: Some(&keys),
         plan,
-        places: &[outlook],
+        places,
         inspections,
         simulation: &Simulation::default(),
         refusals,
@@ -92,7 +106,7 @@ fn a_new_key_is_told_with_every_host_that_would_be_commanded_and_when_the_old_on
     for line in [
         "A new access key would be made, stored as a new version, checked with STS and labelled AWSPENDING.",
         "Key AKIACURRENTCURRENT01 (Active, made 2026-09-01T00:00:00Z, never used): current.",
-        "Running: 6. Version v1 last proved by i-0, i-1, i-2, i-3, i-4, i-5.",
+        "Running: 6. Version v1 last proved by all of them.",
         "Stopped: 1. No proof by i-6. They are brought in when they start.",
         "eu-west-1 of 111122223333: first the canary i-1, then 5 hosts in one command (by name), 50 at a time, with apply-s3-credential version 1. Not online in SSM now: i-0.",
         "Key AKIACURRENTCURRENT01 would stay Active until 2026-12-01 at the earliest and until every running host has proved the new version, and be deleted on 2026-12-08 at the earliest.",
@@ -165,4 +179,47 @@ fn an_inspection_is_told_in_numbers_and_what_stands_in_the_way_by_name() {
         text.contains("i-2 at localhost: BackupNotPermitted: the login may not back up model → run grants.sql"),
         "{text}"
     );
+}
+
+/// Hosts of which only the last lacks a proof, and those that have proved had nothing to hold.
+fn one_lacking() -> PlaceOutlook {
+    let mut outlook = outlook(3);
+    let mut hosts: Vec<Host> = outlook.roster.all().cloned().collect();
+    hosts.iter_mut().for_each(|host| host.ledger = LedgerEntry::parse("v1 2026-11-20T00:00:00Z nothing"));
+    hosts[2].ledger = None;
+    outlook.roster = Roster::new(hosts, secret().target().as_ref());
+    outlook
+}
+
+#[test]
+fn the_canary_is_one_of_those_that_would_be_commanded() {
+    let mut settings = Settings::example();
+    settings.waves.canary_hosts = 2;
+    let pending = plan(Stage::Pending { version: "v1".into(), key: CURRENT.into() });
+    let request = Request::for_mode(Mode::Plan);
+    let text = told_about(&settings, &request, Some(&pending), &[one_lacking()], &[], &[]);
+    assert!(text.contains("eu-west-1 of 111122223333: the canary i-2 alone, with"), "{text}");
+}
+
+#[test]
+fn a_place_where_nobody_is_online_forbids_the_rotation() {
+    let mut silent = outlook(3);
+    silent.nodes = Nodes::default();
+    let text = told(Some(&make()), silent, &[], &[]);
+    assert!(text.contains("without one nobody else is commanded"), "{text}");
+    assert!(text.contains("What forbids it: SSM sees no host of eu-west-1 of 111122223333 online"), "{text}");
+}
+
+#[test]
+fn hosts_that_a_rotation_would_go_on_without_are_in_no_wave() {
+    let request = Request { without: ["i-1".into()].into(), ..Request::for_mode(Mode::Plan) };
+    let text = told_about(&Settings::example(), &request, Some(&make()), &[outlook(3)], &[], &[]);
+    assert!(text.contains("first the canary i-2, then 1 host in one command"), "{text}");
+}
+
+#[test]
+fn a_place_that_could_not_be_read_is_named() {
+    let request = Request::for_mode(Mode::Plan);
+    let text = told_about(&Settings::example(), &request, Some(&make()), &[], &[], &[]);
+    assert!(text.contains("eu-west-1 of 111122223333: could not be read"), "{text}");
 }

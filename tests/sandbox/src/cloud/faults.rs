@@ -36,7 +36,9 @@ impl FaultKind {
             }
             FaultKind::ThrottleBefore => {
                 let code = match service {
-                    Service::SecretsManager | Service::Ssm | Service::States | Service::Logs => "ThrottlingException",
+                    Service::SecretsManager | Service::Ssm | Service::States | Service::Logs | Service::Events => {
+                        "ThrottlingException"
+                    }
                     Service::Ec2 => "RequestLimitExceeded",
                     Service::Iam | Service::Sts | Service::Sns => "Throttling",
                     Service::S3 => "SlowDown",

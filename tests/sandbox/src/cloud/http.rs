@@ -84,7 +84,7 @@ fn nowhere(request: &http::Request<Vec<u8>>, error: ServiceError) -> (Service, S
 fn operation(request: &http::Request<Vec<u8>>, service: Service) -> Result<(String, Value), ServiceError> {
     let malformed = |message: String| ServiceError::new(400, "SerializationException", message);
     match service {
-        Service::SecretsManager | Service::Ssm | Service::States | Service::Logs => {
+        Service::SecretsManager | Service::Ssm | Service::States | Service::Logs | Service::Events => {
             let target = request.headers().get("x-amz-target").and_then(|target| target.to_str().ok());
             let action = target.and_then(|target| target.rsplit('.').next()).unwrap_or_default().to_owned();
             let body: &[u8] = if request.body().is_empty() { b"{}" } else { request.body() };
@@ -139,7 +139,7 @@ fn response(status: u16, content_type: &str, request_id: &str, body: String) -> 
 
 fn success(service: Service, action: &str, answer: &Value, id: &str) -> http::Response<Vec<u8>> {
     match service {
-        Service::SecretsManager | Service::Ssm | Service::Logs => {
+        Service::SecretsManager | Service::Ssm | Service::Logs | Service::Events => {
             response(200, "application/x-amz-json-1.1", id, answer.to_string())
         }
         Service::States => response(200, "application/x-amz-json-1.0", id, answer.to_string()),
@@ -174,7 +174,7 @@ fn success(service: Service, action: &str, answer: &Value, id: &str) -> http::Re
 fn refusal(service: Service, error: &ServiceError, id: &str) -> http::Response<Vec<u8>> {
     let (code, message) = (escape(&error.code), escape(&error.message));
     match service {
-        Service::SecretsManager | Service::Ssm | Service::States | Service::Logs => {
+        Service::SecretsManager | Service::Ssm | Service::States | Service::Logs | Service::Events => {
             let version = if service == Service::States { "1.0" } else { "1.1" };
             let body = json!({ "__type": error.code, "message": error.message });
             response(error.status, &format!("application/x-amz-json-{version}"), id, body.to_string())

@@ -302,10 +302,12 @@ pub(super) fn unknown_key(service: Service) -> ServiceError {
         Service::Ec2 => {
             ServiceError::new(401, "AuthFailure", "AWS was not able to validate the provided access credentials")
         }
-        Service::SecretsManager | Service::Ssm | Service::States | Service::Logs => ServiceError::new(
-            400,
-            "UnrecognizedClientException",
-            "The security token included in the request is invalid.",
-        ),
+        Service::SecretsManager | Service::Ssm | Service::States | Service::Logs | Service::Events => {
+            ServiceError::new(
+                400,
+                "UnrecognizedClientException",
+                "The security token included in the request is invalid.",
+            )
+        }
     }
 }

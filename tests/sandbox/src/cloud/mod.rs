@@ -15,6 +15,7 @@ pub mod calls;
 pub mod client;
 mod ec2;
 pub mod event;
+mod event_bus;
 pub mod faults;
 pub mod hand;
 pub mod http;
@@ -53,6 +54,7 @@ pub use caller::{Caller, SessionCredentials, role_of_function};
 pub use calls::ApiCall;
 pub use ec2::{InstanceState, Volume};
 pub use event::{Effect, Event, Outcome};
+pub use event_bus::BusEvent;
 pub use faults::{Fault, FaultKind};
 pub use http::HttpOutcome;
 pub use iam::KeyStatus;
@@ -85,6 +87,8 @@ pub enum Service {
     States,
     /// Amazon SNS.
     Sns,
+    /// Amazon EventBridge.
+    Events,
     /// Amazon S3.
     S3,
     /// Amazon CloudWatch Logs.
@@ -93,7 +97,7 @@ pub enum Service {
 
 impl Service {
     /// Every service.
-    pub const ALL: [Service; 9] = [
+    pub const ALL: [Service; 10] = [
         Service::SecretsManager,
         Service::Iam,
         Service::Sts,
@@ -101,6 +105,7 @@ impl Service {
         Service::Ssm,
         Service::States,
         Service::Sns,
+        Service::Events,
         Service::S3,
         Service::Logs,
     ];
@@ -115,6 +120,7 @@ impl Service {
             Service::Ssm => "ssm",
             Service::States => "states",
             Service::Sns => "sns",
+            Service::Events => "events",
             Service::S3 => "s3",
             Service::Logs => "logs",
         }

@@ -125,7 +125,7 @@ impl State {
         let on = resource_of(turn).map(|resource| format!(" on resource: {resource}")).unwrap_or_default();
         let sentence = format!("User: {arn} is not authorized to perform: {action}{on} {why}");
         match turn.service {
-            Service::SecretsManager | Service::Ssm | Service::States | Service::Logs => {
+            Service::SecretsManager | Service::Ssm | Service::States | Service::Logs | Service::Events => {
                 ServiceError::new(400, "AccessDeniedException", sentence)
             }
             Service::Iam | Service::Sts | Service::S3 => ServiceError::new(403, "AccessDenied", sentence),
@@ -162,6 +162,7 @@ fn resource_of(turn: &Turn<'_>) -> Option<String> {
         }
         Service::States => given("executionArn").or_else(|| given("stateMachineArn")),
         Service::Sns => given("TopicArn"),
+        Service::Events => Some(format!("arn:aws:events:{region}:{account}:event-bus/default")),
         Service::S3 => Some(format!(
             "\"arn:aws:s3:::{}{}\"",
             given("Bucket").unwrap_or_default(),

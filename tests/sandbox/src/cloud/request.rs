@@ -102,7 +102,7 @@ impl<'a> Turn<'a> {
     /// The service's own code for input that breaks the API model.
     pub(super) fn invalid(&self, message: impl Into<String>) -> ServiceError {
         let code = match self.service {
-            Service::SecretsManager | Service::Ssm | Service::States => "ValidationException",
+            Service::SecretsManager | Service::Ssm | Service::States | Service::Events => "ValidationException",
             Service::Iam | Service::Sts => "ValidationError",
             Service::Ec2 => "InvalidParameterValue",
             Service::Sns => "InvalidParameter",

@@ -10,6 +10,7 @@ use serde_json::Value;
 use super::caller::{Caller, Session};
 use super::ec2::Instance;
 use super::event::Event;
+use super::event_bus::BusEvent;
 use super::faults::Faults;
 use super::iam::{AccessKey, User};
 use super::logs::LogGroups;
@@ -22,7 +23,7 @@ use super::sns::Topics;
 use super::ssm::{Command, Document};
 use super::states::Executions;
 use super::visibility::Visibility;
-use super::{Call, Service, ServiceError, ec2, iam, logs, s3, secretsmanager, sns, ssm, states, sts};
+use super::{Call, Service, ServiceError, ec2, event_bus, iam, logs, s3, secretsmanager, sns, ssm, states, sts};
 use crate::machine::Machine;
 
 /// A value that must never be printed.
@@ -64,6 +65,7 @@ pub(super) struct State {
     /// Who does what executions ask for; the world keeps it, since it calls this cloud in turn.
     pub(super) machine: Weak<Machine>,
     pub(super) topics: Topics,
+    pub(super) bus_events: Vec<BusEvent>,
     pub(super) buckets: Buckets,
     pub(super) log_groups: LogGroups,
     pub(super) sessions: BTreeMap<String, Session>,
@@ -95,6 +97,7 @@ impl State {
             executions: Executions::new(),
             machine: Weak::new(),
             topics: Topics::default(),
+            bus_events: Vec::new(),
             buckets: Buckets::default(),
             log_groups: LogGroups::default(),
             sessions: BTreeMap::new(),
@@ -120,6 +123,7 @@ impl State {
             Service::Ssm => ssm::answer(self, turn),
             Service::States => states::answer(self, turn),
             Service::Sns => sns::answer(self, turn),
+            Service::Events => event_bus::answer(self, turn),
             Service::S3 => s3::answer(self, turn),
             Service::Logs => logs::answer(self, turn),
         }

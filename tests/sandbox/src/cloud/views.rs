@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use jiff::Timestamp;
 
 use super::ec2::{Instance, InstanceState, Volume};
+use super::event_bus::BusEvent;
 use super::sns::Notice;
 use super::ssm::InvocationStatus;
 use super::{Cloud, KeyStatus, Service};
@@ -183,6 +184,11 @@ impl Cloud {
     /// Every notice that was published.
     pub fn notices(&self) -> Vec<Notice> {
         self.state().topics.notices.clone()
+    }
+
+    /// Every event on the default bus of the home region.
+    pub fn bus_events(&self) -> Vec<BusEvent> {
+        self.state().bus_events.clone()
     }
 
     /// Every object, `bucket/key`, and the access key that wrote it.

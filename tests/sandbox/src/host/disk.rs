@@ -9,7 +9,8 @@ use std::io;
 use std::path::Path;
 use std::sync::Arc;
 
-use super::{Host, Runs, place};
+use super::furnish::place;
+use super::{Host, Runs};
 
 /// A model's state directory.
 #[derive(Default)]

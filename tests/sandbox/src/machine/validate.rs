@@ -127,9 +127,14 @@ fn task(task: &Task) -> Result<(), Refusal> {
         {
             Ok(())
         }
-        ["arn", _, "states", "", "", "sns", "publish"] if task.parameters.is_some() => Ok(()),
-        ["arn", _, "states", "", "", "sns", "publish"] => refuse("Parameters", "sns:publish needs them"),
-        _ => refuse("Resource", &format!("`{}` is neither a Lambda function's ARN nor sns:publish", task.resource)),
+        ["arn", _, "states", "", "", "sns", "publish"] | ["arn", _, "states", "", "", "events", "putEvents"] => {
+            let given = task.parameters.is_some();
+            if given { Ok(()) } else { refuse("Parameters", "a service integration needs them") }
+        }
+        _ => refuse(
+            "Resource",
+            &format!("`{}` is neither a Lambda function's ARN nor sns:publish or events:putEvents", task.resource),
+        ),
     }
 }
 

@@ -4,7 +4,7 @@ use super::*;
 
 impl World {
     /// Every text with the place where it was found: logs, state inputs and outputs, the journal of every call with
-    /// labels, tags and command parameters, command outputs, notices, files left on hosts, process arguments.
+    /// labels, tags and command parameters, command outputs, notices, events, files left on hosts, process arguments.
     pub fn texts(&self) -> Vec<(String, String)> {
         let mut texts = Vec::new();
         texts.extend(self.lambda.logs().into_iter().map(|line| (format!("log of {}", line.function), line.text)));
@@ -15,6 +15,7 @@ impl World {
         texts
             .extend(self.cloud.journal().iter().map(|event| (format!("event {}", event.number), format!("{event:?}"))));
         texts.extend(self.cloud.notices().iter().map(|notice| ("notice".to_owned(), format!("{notice:?}"))));
+        texts.extend(self.cloud.bus_events().iter().map(|event| ("event".to_owned(), format!("{event:?}"))));
         texts.extend(self.cloud.commands().iter().map(|command| ("command".to_owned(), format!("{command:?}"))));
         texts.extend(self.cloud.instances().iter().map(|instance| ("instance".to_owned(), format!("{instance:?}"))));
         texts.push(("secret".to_owned(), format!("{:?}", self.cloud.secret(&self.settings.secret.id))));

@@ -31,7 +31,9 @@ fn calls() -> [(Service, &'static str, Value, String); 9] {
 /// Each service's own code for it.
 fn code_of(service: Service) -> &'static str {
     match service {
-        Service::SecretsManager | Service::Ssm | Service::States | Service::Logs => "AccessDeniedException",
+        Service::SecretsManager | Service::Ssm | Service::States | Service::Logs | Service::Events => {
+            "AccessDeniedException"
+        }
         Service::Iam | Service::Sts | Service::S3 => "AccessDenied",
         Service::Ec2 => "UnauthorizedOperation",
         Service::Sns => "AuthorizationError",
