@@ -30,10 +30,11 @@ class Outcome:
     labels: dict
     hosts: dict
     notices: list
+    events: list
     findings: list
 
 
-def outcome(world: World, states, ended: dict, notices: list) -> Outcome:
+def outcome(world: World, states, ended: dict, notices: list, events_told: list) -> Outcome:
     """What Step Functions (`states`), the world's services and its hosts show when an execution has ended."""
     world.ask("clock", {"seconds": A_MINUTE})
     arn = ended["executionArn"]
@@ -54,6 +55,8 @@ def outcome(world: World, states, ended: dict, notices: list) -> Outcome:
         labels={plain(version): plain(" ".join(labels)) for version, labels in versions.items()},
         hosts={host["id"]: host_as_it_is(host, plain) for host in world.ask("fleet")["hosts"]},
         notices=[{part: plain(text) for part, text in notice.items()} for notice in notices],
+        # A queue has no order.
+        events=sorted(plain(json.dumps([told["detail-type"], told["source"], told["detail"]])) for told in events_told),
         findings=world.ask("findings")["findings"],
     )
 

@@ -62,13 +62,14 @@ class Ministack:
         self.sns.subscribe(TopicArn=topic, Protocol="sqs", Endpoint=endpoint)
         return queue
 
-    def bus_box(self, source: str) -> str:
-        """A queue that hears what a source puts on the default bus."""
-        queue = self.sqs.create_queue(QueueName=f"events-of-{source}")["QueueUrl"]
+    def bus_box(self, name: str, detail: dict) -> str:
+        """A queue that hears those of our events on ministack's default bus whose detail fits."""
+        queue = self.sqs.create_queue(QueueName=f"events-{name}")["QueueUrl"]
         events = self.client("events")
-        events.put_rule(Name=source, EventPattern=json.dumps({"source": [source]}))
-        endpoint = f"arn:aws:sqs:{REGION}:{ACCOUNT}:events-of-{source}"
-        events.put_targets(Rule=source, Targets=[{"Id": "queue", "Arn": endpoint}])
+        pattern = {"source": ["credential-rotation"], "detail": detail}
+        events.put_rule(Name=name, EventPattern=json.dumps(pattern))
+        endpoint = f"arn:aws:sqs:{REGION}:{ACCOUNT}:events-{name}"
+        events.put_targets(Rule=name, Targets=[{"Id": "queue", "Arn": endpoint}])
         return queue
 
     def events(self, queue: str) -> list[dict]:

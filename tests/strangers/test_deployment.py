@@ -158,7 +158,7 @@ def test_a_scheduled_execution_of_the_deployed_functions_rotates_the_fleet(deplo
         return executions if executions and executions[0]["status"] != "RUNNING" else None
 
     queue = deployment.stack.letter_box(f"arn:aws:sns:{REGION}:{ACCOUNT}:{STACK}-sql-backups")
-    bus = deployment.stack.bus_box("credential-rotation")
+    bus = deployment.stack.bus_box("all", {"rotation": ["sql-backups"]})
     execution = states.describe_execution(executionArn=wait_until("the schedule", ended, 400)[0]["executionArn"])
     assert json.loads(execution["input"]) == {"mode": "converge"}
     assert execution["status"] == "SUCCEEDED", execution.get("cause")

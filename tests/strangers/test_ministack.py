@@ -3,7 +3,8 @@
 Every fleet is rotated twice, by our interpreter and by ministack's, each with an AWS of its own that was made from the
 same files; then the two are compared. Where ministack 1.5.33 differs from AWS:
 
-- `sns:publish` always reaches its own SNS, whatever AWS_ENDPOINT_URL_SNS says; its notices are read there.
+- `sns:publish` and `events:putEvents` always reach its own SNS and EventBridge, whatever AWS_ENDPOINT_URL_SNS says; its
+  notices and events are read there.
 - What goes on inside a Map leaves no StateEntered events; the commands that reached the hosts stand for them.
 - A retry's `MaxDelaySeconds` and `JitterStrategy` are ignored (a delay is 60 s at most), and so is the machine's own
   `TimeoutSeconds`. AWS knows all three:
@@ -14,6 +15,7 @@ same files; then the two are compared. Where ministack 1.5.33 differs from AWS:
 """
 
 import copy
+import json
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta, timezone
@@ -64,6 +66,9 @@ SITUATIONS = {
 # Run by ministack alone, with a definition of which a part is missing.
 WITHOUT_RETRY = "late-without-retry"
 
+# How a run ends that only a person can go on with.
+FOR_A_PERSON = ["ExplainFailure", "NotifyOperator", "PublishOperatorNeeded", "RotationNeedsOperator"]
+
 Opinions = dict[str, tuple[Future, Future]]
 
 
@@ -97,7 +102,7 @@ def ours(folder, name: str, situation: Situation) -> Outcome:
         execution = states.start_execution(stateMachineArn=world.machine, name="first", input="{}")["executionArn"]
         end = wait_until(name, lambda: if_ended(states, execution))
         notices = [{"subject": told["subject"], "message": told["message"]} for told in world.ask("notices")["notices"]]
-        return outcome(world, states, end, notices)
+        return outcome(world, states, end, notices, world.ask("events")["events"])
 
 
 def theirs(folder, name: str, situation: Situation, stack: Ministack, change=lambda definition: definition) -> Outcome:
@@ -106,6 +111,7 @@ def theirs(folder, name: str, situation: Situation, stack: Ministack, change=lam
     with served(folder, *situation.files(name), *pace) as world:
         queue = stack.letter_box(world.topic)
         machine = stack.deploy(name, world, change(world.definition(name)))
+        bus = stack.bus_box(name, {"execution": [f"{machine.replace(':stateMachine:', ':execution:')}:first"]})
         execution = stack.states.start_execution(stateMachineArn=machine, name="first", input="{}")["executionArn"]
         world.ask("executions", {"arn": execution, "status": "RUNNING"})
 
@@ -117,7 +123,8 @@ def theirs(folder, name: str, situation: Situation, stack: Ministack, change=lam
         end = wait_until(name, ended)
         world.ask("executions", {"arn": execution, "status": end["status"]})
         assert world.ask("notices")["notices"] == [], "ministack's sns:publish reached our SNS after all"
-        return outcome(world, stack.states, end, stack.letters(queue))
+        assert world.ask("events")["events"] == [], "ministack's events:putEvents reached our bus after all"
+        return outcome(world, stack.states, end, stack.letters(queue), stack.events(bus))
 
 
 def if_ended(states, execution: str) -> dict | None:
@@ -150,10 +157,11 @@ def test_both_interpreters_come_to_the_same_end_by_the_same_states(opinions, nam
 def test_a_quiet_run_brings_the_new_key_to_every_host_under_both(opinions):
     for run in both(opinions, "quiet"):
         assert run.status == "SUCCEEDED"
-        assert run.entered[-4:] == ["RetireCredential", "CanStageNow", "NotifySuccess", "RotationSucceeded"]
+        assert run.entered[-3:] == ["CanStageNow", "NotifySuccess", "RotationSucceeded"]
         assert run.keys == {OLD_KEY: "Active", "NEW KEY": "Active"}
         assert [keys for _, keys, _ in run.hosts.values()] == [["NEW KEY"]] * 4
         assert [notice["message"] for notice in run.notices] == [run.report["message"]]
+        assert [json.loads(told)[0] for told in run.events] == ["Promoted", "Staged"]
 
 
 def test_a_host_that_fails_is_tried_three_times_and_keeps_its_key_under_both(opinions):
@@ -168,14 +176,15 @@ def test_a_host_that_fails_is_tried_three_times_and_keeps_its_key_under_both(opi
 def test_too_many_failing_hosts_end_in_a_caught_error_under_both(opinions):
     for run in both(opinions, "too-many-fail"):
         assert (run.status, run.error) == ("FAILED", "ProofsMissing")
-        assert run.entered[-4:] == ["PromoteStage", "ExplainFailure", "NotifyOperator", "RotationNeedsOperator"]
+        assert run.entered[-5:] == ["PromoteStage", *FOR_A_PERSON]
+        assert [json.loads(told)[0] for told in run.events] == ["Failed", "HostFailed", "Staged"]
 
 
 @pytest.mark.parametrize("name, error", [("empty-fleet", "EmptyFleet"), ("unexplained-key", "UnknownAccessKey")])
 def test_an_error_for_a_person_is_caught_and_told_under_both(opinions, name, error):
     for run in both(opinions, name):
         assert (run.status, run.error) == ("FAILED", error)
-        assert run.entered[-3:] == ["ExplainFailure", "NotifyOperator", "RotationNeedsOperator"]
+        assert run.entered[-4:] == FOR_A_PERSON
         [notice] = run.notices
         assert notice["subject"] == "credential-rotation sql-backups: needs you"
         assert notice["message"].startswith(f"{error} in execution EXECUTION.\n{run.cause}")
@@ -197,7 +206,7 @@ def test_what_is_not_visible_yet_is_retried_and_the_run_succeeds_under_both(opin
 def test_without_its_retry_what_is_not_visible_yet_ends_the_run(opinions):
     _, run = both(opinions, WITHOUT_RETRY)
     assert (run.status, run.error) == ("FAILED", "NotVisibleYet")
-    assert run.entered[-3:] == ["StageCredential", "NotifyFailure", "RotationFailed"]
+    assert run.entered[-4:] == ["StageCredential", "NotifyFailure", "PublishFailed", "RotationFailed"]
     [notice] = run.notices
     assert notice["subject"] == "credential-rotation sql-backups: failed"
     assert run.findings == []

@@ -8,7 +8,7 @@ from collections.abc import Callable
 
 import pytest
 from local_aws import CHECKOUT
-from semantics import ec2, iam, notices, secrets, ssm, states  # noqa: F401 (they fill the two lists)
+from semantics import ec2, events, iam, notices, secrets, ssm, states  # noqa: F401 (they fill the two lists)
 from semantics.everything import a_whole_rotation
 from two_clouds import AGREEING, DIFFERING, Cloud, Difference, Refusal, moto, ours
 

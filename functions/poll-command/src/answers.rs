@@ -53,7 +53,12 @@ pub(crate) async fn invocations(
             .details(true)
             .max_results(50)
             .set_next_token(token);
-        let page = call.send().await.named("ssm", "ListCommandInvocations")?;
+        // SSM may know a command in one list and not yet in the other (FACTS C).
+        let page =
+            call.send().await.named("ssm", "ListCommandInvocations").map_err(|failure| match failure.code() {
+                "InvalidCommandId" => StepError::NotVisibleYet { what: "the command's invocations".to_owned() },
+                _ => failure.into(),
+            })?;
         invocations.extend(page.command_invocations.unwrap_or_default().into_iter().map(understand));
         token = page.next_token.filter(|token| !token.is_empty());
         if token.is_none() {

@@ -126,18 +126,14 @@ fn input(random: &mut fastrand::Rng) -> Value {
     }
 }
 
-/// The end of every tale: faults have stopped, whoever is silent or stopped comes back, whoever left is let go.
+/// The end of every tale: faults have stopped, and whoever is silent, stopped or outside the fleet comes back. A host that
+/// stayed outside would go on using the old key every night, which rightly keeps it.
 ///
 /// # Errors
 /// None, as long as a chapter's shape is this.
-pub fn homecoming(
-    stopped: &[String],
-    silent: &[String],
-    left: &[String],
-    ledger: &str,
-) -> Result<Chapter, serde_json::Error> {
-    let untag: Vec<Value> = left.iter().map(|host| json!({ "id": host, "key": ledger })).collect();
+pub fn homecoming(stopped: &[String], silent: &[String], left: &[String]) -> Result<Chapter, serde_json::Error> {
+    let tag: Vec<Value> = left.iter().map(|host| json!({ "id": host, "key": "SQL", "value": "2022" })).collect();
     serde_json::from_value(json!({
-        "say": "", "start": stopped, "reachable": silent, "untag": untag, "run": { "mode": "converge" },
+        "say": "", "start": stopped, "reachable": silent, "tag": tag, "run": { "mode": "converge" },
     }))
 }

@@ -16,7 +16,7 @@ use promote_stage::PromoteStage;
 use retire_iam_key::RetireIamKey;
 use rotate_iam_key::RotateIamKey;
 use rotation::StepError;
-use sandbox::cloud::{Caller, Cloud, Service};
+use sandbox::cloud::{Caller, Cloud};
 use sandbox::machine::{TaskFailure, Tasks};
 use send_command::SendCommand;
 use serde_json::{Value, json};
@@ -107,13 +107,10 @@ impl Tasks for Functions {
     ) -> Pin<Box<dyn Future<Output = Result<Value, TaskFailure>> + Send + '_>> {
         let resource = resource.to_owned();
         Box::pin(async move {
-            if !resource.ends_with(":sns:publish") {
-                return self.call(resource.rsplit(':').next().unwrap_or_default(), payload).await;
+            match sandbox::integrations::call(&self.cloud, &resource, &payload) {
+                Some(answer) => answer,
+                None => self.call(resource.rsplit(':').next().unwrap_or_default(), payload).await,
             }
-            let (account, region) = self.cloud.home();
-            let caller = Caller::function("state-machine", &account);
-            let answer = self.cloud.call(&caller, &region, Service::Sns, "Publish", payload);
-            answer.map_err(|error| TaskFailure { error: format!("SNS.{}", error.code), cause: error.message })
         })
     }
 }

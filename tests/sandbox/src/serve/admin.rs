@@ -77,6 +77,7 @@ impl Service {
             ("GET", ["findings"]) => Ok(self.findings()),
             ("GET", ["backups"]) => Ok(self.failed_backups()),
             ("GET", ["notices"]) => Ok(self.notices()),
+            ("GET", ["events"]) => Ok(self.bus_events()),
             ("GET", ["clock"]) => Ok(self.time()),
             ("GET", ["definition"]) => self.definition(request.uri().query().unwrap_or_default()),
             ("GET", ["functions"]) => Ok(self.functions()),
@@ -182,6 +183,14 @@ impl Service {
             })
         });
         json!({ "failed": shown.collect::<Vec<_>>() })
+    }
+
+    fn bus_events(&self) -> Value {
+        let events = self.world.cloud.bus_events();
+        let shown = events.iter().map(|event| {
+            json!({ "time": event.time.to_string(), "source": event.source, "detail-type": event.detail_type, "detail": event.detail })
+        });
+        json!({ "events": shown.collect::<Vec<_>>() })
     }
 
     fn notices(&self) -> Value {

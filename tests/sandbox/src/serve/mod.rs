@@ -8,6 +8,7 @@
 //! | `GET /sandbox/findings` | | guarantees that the auditor saw broken; an empty list is what everybody wants |
 //! | `GET /sandbox/backups` | | nightly backups that failed |
 //! | `GET /sandbox/notices` | | what SNS published |
+//! | `GET /sandbox/events` | | what EventBridge's default bus took |
 //! | `GET /sandbox/report` | | the report: the page of keys, hosts and executions as they are by now (HTML) |
 //! | `GET /sandbox/clock` | | the simulated time |
 //! | `POST /sandbox/clock` | `{"days": 8}` or `{"seconds": 90}` | lets time pass; every night every running host backs up |

@@ -2,6 +2,7 @@
 //! semantics that a rotation leans on hold.
 
 mod ec2;
+mod event_bus;
 mod faults;
 mod iam;
 mod limits;

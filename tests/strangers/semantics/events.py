@@ -1,0 +1,32 @@
+"""EventBridge: what an event may be, and that each entry of a call has an end of its own."""
+
+import json
+
+from two_clouds import Cloud, agrees
+
+GOOD = {"Source": "credential-rotation", "DetailType": "Promoted", "Detail": json.dumps({"rotation": "sql-backups"})}
+
+
+def put(cloud: Cloud, *entries: dict):
+    return cloud("events.PutEvents", Entries=list(entries))
+
+
+def ends(answer: dict) -> list:
+    """How many failed, and of each entry its error, if any."""
+    return [answer["FailedEntryCount"], *(entry.get("ErrorCode", "EventId" in entry) for entry in answer["Entries"])]
+
+
+@agrees
+def an_event_gets_an_id(cloud):
+    return ends(put(cloud, GOOD))
+
+
+@agrees
+def an_entry_that_fails_fails_alone(cloud):
+    without = [{name: value for name, value in GOOD.items() if name != left_out} for left_out in ("Source", "DetailType")]
+    return ends(put(cloud, GOOD, GOOD | {"Detail": "no JSON"}, *without))
+
+
+@agrees
+def a_call_takes_ten_events(cloud):
+    return ends(put(cloud, *[GOOD] * 10)), put(cloud, *[GOOD] * 11)
