@@ -21,6 +21,11 @@ unit:
 	cargo build --quiet --workspace --bins
 	cargo test --quiet --workspace --no-fail-fast
 
+# As many histories by chance as are asked for, and every pair of faults, on all cores: make soak HISTORIES=100000
+HISTORIES ?= 1000
+soak:
+	HISTORIES=$(HISTORIES) PAIRS_EVERY=1 cargo test --release -p simulation
+
 # The host script's own functions, one by one.
 shell: tools
 	bats tests/shell
