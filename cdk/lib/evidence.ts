@@ -1,7 +1,8 @@
 // What an auditor is shown: a log group of its own, kept longer than other logs, and saved queries over it.
 //
-// The functions that alter the credential log each deed here, and those that have the last word of a run one line of JSON
-// for the run and further lines for the last proof of every host (functions/lambda/src/evidence.rs). The hosts' own answers lie in the commands' log group.
+// The functions that alter the credential log each deed here, and those that have the last word of a run one line of
+// JSON for the run and further lines for the last proof of every host (functions/lambda/src/evidence.rs). The hosts'
+// own answers lie in the commands' log group.
 
 import { RemovalPolicy } from "aws-cdk-lib";
 import { CfnQueryDefinition, LogGroup } from "aws-cdk-lib/aws-logs";

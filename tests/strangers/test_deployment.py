@@ -115,7 +115,8 @@ def take_out_what_ministack_lacks(out: Path) -> set[str]:
         return resource["Type"] in LACKING or has_arithmetic
 
     gone = {name for name, resource in resources.items() if is_lacking(resource)}
-    gone |= {name for name, resource in resources.items() if any(f'"{other}"' in json.dumps(resource) for other in gone)}
+    names_one = [name for name, resource in resources.items() if any(f'"{it}"' in json.dumps(resource) for it in gone)]
+    gone |= set(names_one)
     content["Resources"] = {name: resource for name, resource in resources.items() if name not in gone}
     template.write_text(json.dumps(content))
     return {resources[name]["Type"] for name in gone}

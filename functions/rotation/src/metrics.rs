@@ -1,4 +1,4 @@
-//! The metrics of a run, in CloudWatch's embedded metric format: a view of its record, like the report and the evidence.
+//! The metrics of a run in CloudWatch's embedded metric format: a view of its record, like the report and the evidence.
 //!
 //! One line of the function's log, which CloudWatch turns into metrics by itself: no call, no permission, and nothing
 //! that could fail a run. The alarms of `cdk/lib/alarms.ts` read them by these names.
@@ -91,10 +91,15 @@ mod tests {
 
     /// The metrics of a run that began at six and took five minutes, over a host that has proved and one that has not.
     fn metrics_of(change: impl FnOnce(&mut Record<'_>)) -> Value {
+        let place = PlaceSummary { running: 5, proved: 2, unreachable: 1, ..PlaceSummary::default() };
+        metrics_in(&place, &Promoted { promoted: false, version: None }, change)
+    }
+
+    /// The same where its commands came to `place`.
+    fn metrics_in(place: &PlaceSummary, promoted: &Promoted, change: impl FnOnce(&mut Record<'_>)) -> Value {
         let (settings, request) = (Settings::example(), Request::for_mode(Mode::Converge));
         let target = Target { version: "v2".into(), pending: false, since: at("2026-11-20T00:00:00Z") };
         let hosts = vec![host("i-1", Some("v2 2026-11-21T00:00:00Z")), host("i-2", None)];
-        let place = PlaceSummary { running: 5, proved: 2, unreachable: 1, ..PlaceSummary::default() };
         let mut record = Record {
             settings: &settings,
             execution: "arn:aws:states:eu-west-1:111122223333:execution:m:e",
@@ -102,8 +107,8 @@ mod tests {
             now: at("2026-11-24T06:05:00Z"),
             request: &request,
             staged: &Staged::new(StageOutcome::NotAsked, ""),
-            promoted: &Promoted { promoted: false, version: None },
-            places: &[place],
+            promoted,
+            places: std::slice::from_ref(place),
             target: Some(&target),
             target_key: None,
             roster: &Roster::new(hosts, Some(&target)),
@@ -191,9 +196,8 @@ mod tests {
     #[test]
     fn a_promotion_lets_no_proof_of_its_own_run_count_as_lacking() {
         let promoted = Promoted { promoted: true, version: Some("v2".into()) };
-        let both = [PlaceSummary { running: 2, proved: 2, ..PlaceSummary::default() }];
-        let (promoted, places) = (Box::leak(Box::new(promoted)), Box::leak(Box::new(both)));
-        let told = metrics_of(|record| (record.promoted, record.places) = (promoted, places));
+        let both = PlaceSummary { running: 2, proved: 2, ..PlaceSummary::default() };
+        let told = metrics_in(&both, &promoted, |_| {});
         assert_eq!((told["HostsWithoutProof"].as_f64(), told["HostFailures"].as_f64()), (Some(0.0), Some(0.0)));
     }
 

@@ -42,7 +42,7 @@ pub enum Settling {
     },
     /// The open intent has reached its end.
     CloseIntent,
-    /// Somebody made a key Active again that was on its way out: forget when it was made Inactive.
+    /// A key that was on its way out is Active again, or gone: forget when it was made Inactive.
     ForgetInactive {
         /// The key.
         key: AccessKeyId,
@@ -62,7 +62,7 @@ pub(super) fn settle(facts: &Facts<'_>) -> Result<(Vec<Settling>, SecretFacts), 
     judge_intent(facts, &mut desk)?;
     sweep(facts, &mut desk);
     adopt(facts, &mut desk);
-    notice_reactivation(facts, &mut desk);
+    notice_what_became_of_inactive_keys(facts, &mut desk);
     announce_turn(facts, &mut desk);
     if desk.restart || !desk.secret.is_standing_recorded() {
         let standing = desk.secret.standing_at(facts.now);
@@ -223,18 +223,17 @@ fn adopt(facts: &Facts<'_>, desk: &mut Desk) {
     }
 }
 
-/// A key that was made Inactive and is Active again was wanted back: every wait starts over.
-fn notice_reactivation(facts: &Facts<'_>, desk: &mut Desk) {
-    let recorded: BTreeSet<AccessKeyId> = desk
-        .secret
-        .inactive_since
-        .iter()
-        .filter(|(key, since)| facts.is_active(key) && has_settled(facts, Some(**since)))
-        .map(|(key, _)| key.clone())
-        .collect();
-    for key in recorded {
-        desk.restart = true;
-        desk.put(Settling::ForgetInactive { key });
+/// A key that was made Inactive and is Active again was wanted back: every wait starts over. One that is gone needs no
+/// record any more: whoever deleted it may have died before it took the record away.
+fn notice_what_became_of_inactive_keys(facts: &Facts<'_>, desk: &mut Desk) {
+    let recorded = desk.secret.inactive_since.clone();
+    let settled = recorded.into_iter().filter(|(_, since)| has_settled(facts, Some(*since))).map(|(key, _)| key);
+    for key in settled.collect::<BTreeSet<AccessKeyId>>() {
+        let is_wanted_back = facts.is_active(&key);
+        if is_wanted_back || facts.key(&key).is_none() {
+            desk.restart |= is_wanted_back;
+            desk.put(Settling::ForgetInactive { key });
+        }
     }
 }
 

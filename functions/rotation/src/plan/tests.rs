@@ -897,3 +897,15 @@ fn a_slot_whose_inactive_key_is_deleted_before_the_next_rotation_is_no_warning()
     let warning = planned(&facts).warnings.concat();
     assert!(warning.contains(OLD) && !warning.contains("without"), "only time keeps it: {warning}");
 }
+
+#[test]
+fn the_record_of_an_inactive_key_goes_with_the_key_whoever_died_in_between() {
+    let settings = settings();
+    let mut facts = facts(&settings, secret(&SETTLED, Some("2026-11-01T00:00:00Z")), vec![old_key()]);
+    facts.request = &CONVERGE;
+    facts.secret.inactive_since.insert(NEW.into(), at("2026-11-10T00:00:00Z"));
+    assert_eq!(planned(&facts).settle, [Settling::ForgetInactive { key: NEW.into() }]);
+    // IAM's list may not show a key yet that was made Inactive a minute ago.
+    facts.secret.inactive_since.insert(NEW.into(), at("2026-11-24T05:59:00Z"));
+    assert_eq!(planned(&facts).settle, []);
+}
