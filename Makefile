@@ -1,6 +1,6 @@
 # The commands of the README. Each does all its own set-up on a machine with Rust, gcc and make.
 
-.PHONY: try test lint unit shell cdk strangers build tools
+.PHONY: try test lint unit shell cdk strangers build tools soak
 
 # Rotates the key of a fleet of 12 hosts on the local AWS, then tells what hosts and keys meet in the weeks that follow.
 try:
