@@ -23,9 +23,20 @@ interface Rule {
 
 /** Refuses settings that contradict themselves, at the first contradiction. */
 export function refuseContradictions(settings: Settings, at: string): void {
-  const rules = [scheduleRules, waveRules, credentialRules, fleetRules].flatMap((of) => of(settings));
+  const rules = [documentRules, scheduleRules, waveRules, credentialRules, fleetRules].flatMap((of) => of(settings));
   const broken = rules.find((rule) => rule.isBroken);
   if (broken !== undefined) throw new InvalidSettings(`${at}.${broken.path}`, broken.problem, broken.remedy);
+}
+
+function documentRules({ document, inspectDocument }: Settings): Rule[] {
+  return [
+    {
+      path: "inspectDocument.name",
+      isBroken: inspectDocument.name === document.name,
+      problem: "it is the document that alters credentials (document.name), and a plan must change nothing",
+      remedy: "Name a document that only reads, such as the default inspect-s3-credential",
+    },
+  ];
 }
 
 function scheduleRules({ schedule, waves }: Settings): Rule[] {

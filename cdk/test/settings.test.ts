@@ -43,6 +43,11 @@ describe("settings", () => {
     ["a missing setting", (it) => delete it.user, 'rotations[0]: "user" is missing. Add it'],
     ["a value out of range", (it) => (it.promoteShare = 1.5), "rotations[0].promoteShare: must be <= 1"],
     ["a word that is none", (it) => (it.proof = { kind: "trust" }), 'proof.kind: must be one of "backup", "none"'],
+    [
+      "a plan that would alter credentials",
+      (it) => (it.inspectDocument = { name: "apply-s3-credential" }),
+      "inspectDocument.name: it is the document that alters credentials",
+    ],
     ["a URL of another kind", (it) => (it.credentials = ["https://b"]), "rotations[0].credentials[0]: must match"],
     [
       "an unknown setting of the deployment",
