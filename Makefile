@@ -24,7 +24,7 @@ unit:
 # As many histories by chance as are asked for, and every pair of faults, on all cores: make soak HISTORIES=100000
 HISTORIES ?= 1000
 soak:
-	HISTORIES=$(HISTORIES) PAIRS_EVERY=1 cargo test --release -p simulation
+	HISTORIES=$(HISTORIES) PAIRS_EVERY=1 cargo test --workspace --test faults --test random_histories
 
 # The host script's own functions, one by one.
 shell: tools
