@@ -9,9 +9,11 @@ use aws_sdk_iam::types::{AccessKeyMetadata, StatusType};
 use jiff::Timestamp;
 use lambda::{AwsFailure, AwsResult};
 use rotation::StepError;
+use rotation::fleet::Roster;
 use rotation::keys::{KeyFacts, KeyOwner, KeyStatus, LastUse};
 use rotation::names::{AccessKeyId, VersionId};
-use rotation::plan::{Reading, key_of};
+use rotation::plan::{Facts, Reading, key_of};
+use rotation::request::Request;
 use rotation::secret::SecretFacts;
 use rotation::settings::Settings;
 
@@ -63,6 +65,31 @@ fn to_read(secret: &SecretFacts, keys: &[KeyFacts]) -> Vec<VersionId> {
 }
 
 impl Look {
+    /// The facts of a plan by a step that makes no key and does not ask whether another execution makes one.
+    pub fn into_facts<'a>(
+        self,
+        (started, now): (Timestamp, Timestamp),
+        request: &'a Request,
+        settings: &'a Settings,
+        execution: &'a str,
+        roster: Option<&'a Roster>,
+    ) -> Facts<'a> {
+        Facts {
+            now,
+            started,
+            request,
+            settings,
+            execution,
+            token: "none".into(),
+            secret: self.secret,
+            readings: self.readings,
+            keys: self.keys,
+            owner_of_current: self.owner_of_current,
+            intent_runs_elsewhere: false,
+            roster,
+        }
+    }
+
     async fn ask_for_owner(&self, iam: &Client, user: &str) -> Result<Option<KeyOwner>, StepError> {
         let current = self.secret.current();
         let key = current.and_then(|version| key_of(&self.secret, &self.readings, version));

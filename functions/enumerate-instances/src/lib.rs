@@ -7,7 +7,7 @@ use lambda::{AwsResult, Environment};
 use rotation::StepError;
 use rotation::contracts::{EnumerateInput, Fleet, FleetOutcome, Promoted, Report, StageOutcome, Staged};
 use rotation::fleet::Roster;
-use rotation::plan::{Facts, Plan, plan};
+use rotation::plan::{Plan, plan};
 use rotation::report::Record;
 use rotation::request::{Mode, Request};
 use rotation::secret::Target;
@@ -141,20 +141,8 @@ impl EnumerateInstances {
             return Ok(Some(tell(input, fleet, roster, None)));
         }
         let look = access_keys::look(&self.secretsmanager, &self.iam, &input.settings).await?;
-        let facts = Facts {
-            now: input.now,
-            started: input.started,
-            request: &fleet.request,
-            settings: &input.settings,
-            execution: &input.execution,
-            token: "none".into(),
-            secret: look.secret,
-            readings: look.readings,
-            keys: look.keys,
-            owner_of_current: look.owner_of_current,
-            intent_runs_elsewhere: false,
-            roster: Some(roster),
-        };
+        let (when, settings) = ((input.started, input.now), &input.settings);
+        let facts = look.into_facts(when, &fleet.request, settings, &input.execution, Some(roster));
         // What makes a plan impossible is raised, with its own name, by the step whose business it is.
         let Ok(plan) = plan(&facts) else { return Ok(None) };
         Ok(plan.is_nothing().then(|| tell(input, fleet, roster, Some(&plan))))

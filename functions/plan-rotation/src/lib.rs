@@ -9,7 +9,7 @@ use rotation::contracts::{PlanInput, Planned};
 use rotation::fleet::Roster;
 use rotation::names::InstanceId;
 use rotation::permissions::{Resources, Simulation};
-use rotation::plan::{Facts, Plan, plan};
+use rotation::plan::{Plan, plan};
 use rotation::preview::{PlaceOutlook, Preview};
 use rotation::secret::{SecretFacts, Target};
 use rotation::settings::Place;
@@ -127,21 +127,8 @@ impl PlanRotation {
     }
 
     fn plan(&self, input: &PlanInput, look: &access_keys::Look, fleet: Option<&Roster>) -> Result<Plan, StepError> {
-        let look = look.clone();
-        plan(&Facts {
-            now: input.now,
-            started: input.started,
-            request: &input.request,
-            settings: &input.settings,
-            execution: &input.execution,
-            token: "none".into(),
-            secret: look.secret,
-            readings: look.readings,
-            keys: look.keys,
-            owner_of_current: look.owner_of_current,
-            intent_runs_elsewhere: false,
-            roster: fleet,
-        })
+        let when = (input.started, input.now);
+        plan(&look.clone().into_facts(when, &input.request, &input.settings, &input.execution, fleet))
     }
 
     /// Has IAM simulate what every function's role is to be allowed.

@@ -10,7 +10,7 @@ use rotation::StepError;
 use rotation::permissions::{Need, Principal, Simulation};
 use rotation::settings::{Place, Settings};
 
-/// Asks about every need, one call for each role and resource.
+/// Asks about every need, role by role.
 pub(crate) async fn simulate(
     environment: &Environment,
     iam: &Client,

@@ -82,20 +82,10 @@ impl RetireIamKey {
         let look = access_keys::look(&self.secretsmanager, &self.iam, &input.settings).await?;
         let request = input.request.once_turned();
         let has_moved = look.secret.target() != before.target();
-        let facts = Facts {
-            now: input.now,
-            started: input.started,
-            request: &request,
-            settings: &input.settings,
-            execution: &input.execution,
-            token: input.staged.version.clone().unwrap_or_else(|| "none".into()),
-            secret: look.secret,
-            readings: look.readings,
-            keys: look.keys,
-            owner_of_current: look.owner_of_current,
-            intent_runs_elsewhere: false,
-            roster: Some(roster).filter(|_| !has_moved),
-        };
+        let roster = Some(roster).filter(|_| !has_moved);
+        let (when, settings) = ((input.started, input.now), &input.settings);
+        let facts = look.into_facts(when, &request, settings, &input.execution, roster);
+        let facts = Facts { token: input.staged.version.clone().unwrap_or_else(|| "none".into()), ..facts };
         let plan = plan(&facts)?;
         let mut secret = facts.secret.clone();
         secret::settle(&self.secretsmanager, &mut secret, &plan.settle).await?;

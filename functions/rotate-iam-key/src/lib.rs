@@ -42,20 +42,9 @@ impl RotateIamKey {
     pub async fn run(&self, input: StageInput) -> Result<Staged, StepError> {
         let look = access_keys::look(&self.secretsmanager, &self.iam, &input.settings).await?;
         let intent_runs_elsewhere = self.runs_elsewhere(look.secret.intent.as_ref(), &input).await;
-        let facts = Facts {
-            now: input.now,
-            started: input.started,
-            request: &input.request,
-            settings: &input.settings,
-            execution: &input.execution,
-            token: token_of(&input.execution),
-            secret: look.secret,
-            readings: look.readings,
-            keys: look.keys,
-            owner_of_current: look.owner_of_current,
-            intent_runs_elsewhere,
-            roster: None,
-        };
+        let (when, settings) = ((input.started, input.now), &input.settings);
+        let facts = look.into_facts(when, &input.request, settings, &input.execution, None);
+        let facts = Facts { token: token_of(&input.execution), intent_runs_elsewhere, ..facts };
         let plan = plan(&facts)?;
         require_visible(&input, &facts, &plan.stage)?;
         let mut secret = facts.secret.clone();

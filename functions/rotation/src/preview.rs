@@ -172,7 +172,7 @@ impl Preview<'_> {
         let named = |ids: &[InstanceId]| name_hosts(roster.all().filter(|host| ids.contains(&host.id)));
         let online: Vec<InstanceId> = nodes.online.iter().filter(|id| commanded.contains(id)).cloned().collect();
         let needs_canary = self.needs_canary(roster);
-        if needs_canary && online.is_empty() {
+        if self.lacks_canary(outlook) {
             return format!(
                 "{place}: nobody is online in SSM to be the canary, and without one nobody else is commanded."
             );
@@ -198,6 +198,13 @@ impl Preview<'_> {
 
     fn needs_canary(&self, roster: &Roster) -> bool {
         self.is_new() || !roster.has_real_proof()
+    }
+
+    /// Whether a place needs a canary and SSM sees nobody online who could be it.
+    fn lacks_canary(&self, outlook: &PlaceOutlook) -> bool {
+        let commanded = self.commanded(&outlook.roster);
+        let is_online = outlook.nodes.online.iter().any(|id| commanded.contains(id));
+        !commanded.is_empty() && !is_online && self.needs_canary(&outlook.roster)
     }
 
     fn commanded(&self, roster: &Roster) -> Vec<InstanceId> {
@@ -299,12 +306,7 @@ impl Preview<'_> {
 
     /// Places whose hosts would be commanded and of which SSM sees none.
     fn nobody_online(&self) -> Vec<String> {
-        let is_silent = |outlook: &&PlaceOutlook| {
-            let commanded = self.commanded(&outlook.roster);
-            let is_online = outlook.nodes.online.iter().any(|id| commanded.contains(id));
-            !commanded.is_empty() && !is_online && self.needs_canary(&outlook.roster)
-        };
-        let silent = self.places.iter().filter(is_silent);
+        let silent = self.places.iter().filter(|outlook| self.lacks_canary(outlook));
         let told = |outlook: &PlaceOutlook| {
             format!(
                 "SSM sees no host of {} online that could prove a version. Look at their agents",
