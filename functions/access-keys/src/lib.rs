@@ -36,8 +36,9 @@ pub async fn look(
     iam: &Client,
     settings: &Settings,
 ) -> Result<Look, StepError> {
+    let user = &settings.access_key()?.user;
     let secret = secret::look(secretsmanager, &settings.secret.id).await?;
-    let mut keys = list(iam, &settings.user).await?;
+    let mut keys = list(iam, user).await?;
     let mut readings = BTreeMap::new();
     for version in to_read(&secret, &keys) {
         let reading = secret::reading(secretsmanager, &secret.arn, &version).await?;
@@ -47,7 +48,7 @@ pub async fn look(
         key.last_use = last_use(iam, &key.id).await?.1;
     }
     let mut look = Look { secret, readings, keys, owner_of_current: None };
-    look.owner_of_current = look.ask_for_owner(iam, &settings.user).await?;
+    look.owner_of_current = look.ask_for_owner(iam, user).await?;
     Ok(look)
 }
 
@@ -73,12 +74,13 @@ impl Look {
         settings: &'a Settings,
         execution: &'a str,
         roster: Option<&'a Roster>,
-    ) -> Facts<'a> {
-        Facts {
+    ) -> Result<Facts<'a>, StepError> {
+        Ok(Facts {
             now,
             started,
             request,
             settings,
+            access_key: settings.access_key()?,
             execution,
             token: "none".into(),
             secret: self.secret,
@@ -87,7 +89,7 @@ impl Look {
             owner_of_current: self.owner_of_current,
             intent_runs_elsewhere: false,
             roster,
-        }
+        })
     }
 
     async fn ask_for_owner(&self, iam: &Client, user: &str) -> Result<Option<KeyOwner>, StepError> {

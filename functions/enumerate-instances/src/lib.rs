@@ -2,19 +2,23 @@
 //!
 //! It reads only, so that bad settings, an empty fleet or a missing document change nothing.
 
-use jiff::SignedDuration;
+use jiff::{SignedDuration, Timestamp};
 use lambda::{AwsResult, Environment};
 use rotation::StepError;
 use rotation::contracts::{EnumerateInput, Fleet, FleetOutcome, Promoted, Report, StageOutcome, Staged};
 use rotation::fleet::Roster;
-use rotation::plan::{Plan, plan};
+use rotation::login;
+use rotation::plan::{Retirement, plan};
 use rotation::report::Record;
 use rotation::request::{Mode, Request};
 use rotation::secret::Target;
-use rotation::settings::{Place, Settings};
+use rotation::settings::{Credential, Place, Settings};
 
 /// How long the agent of a host that has just started is waited for; EC2 says "running" before it has booted.
 const AGENT_DEADLINE: SignedDuration = SignedDuration::from_mins(10);
+/// How long a host that has just started is left as it is while the password of an only login is on its way: applications
+/// still read the last one, which the host's disk holds.
+const PROMOTION_DEADLINE: SignedDuration = SignedDuration::from_mins(30);
 /// How often it is looked for.
 const AGENT_POLL_SECONDS: u32 = 30;
 
@@ -65,6 +69,7 @@ impl EnumerateInstances {
             Some(refusal) if !request.is_narrowed() => return Err(refusal),
             Some(_) | None => {}
         }
+        starting |= awaits_promotion(&input, &request, target.as_ref());
         let count = |length: usize| u32::try_from(length).unwrap_or(u32::MAX);
         let lacking = roster.to_command(&request).len();
         let mut fleet = Fleet {
@@ -138,19 +143,70 @@ impl EnumerateInstances {
             return Ok(None);
         }
         if fleet.request.is_narrowed() {
-            return Ok(Some(tell(input, fleet, roster, None)));
+            return Ok(Some(tell(input, fleet, roster, &Seen::default())));
         }
+        match &input.settings.credential {
+            Credential::AccessKey(_) => self.no_key_to_do(input, fleet, roster).await,
+            Credential::Login(_) => self.no_password_to_do(input, fleet, roster).await,
+        }
+    }
+
+    async fn no_key_to_do(
+        &self,
+        input: &EnumerateInput,
+        fleet: &Fleet,
+        roster: &Roster,
+    ) -> Result<Option<Report>, StepError> {
         let look = access_keys::look(&self.secretsmanager, &self.iam, &input.settings).await?;
         let (when, settings) = ((input.started, input.now), &input.settings);
-        let facts = look.into_facts(when, &fleet.request, settings, &input.execution, Some(roster));
+        let facts = look.into_facts(when, &fleet.request, settings, &input.execution, Some(roster))?;
         // What makes a plan impossible is raised, with its own name, by the step whose business it is.
         let Ok(plan) = plan(&facts) else { return Ok(None) };
-        Ok(plan.is_nothing().then(|| tell(input, fleet, roster, Some(&plan))))
+        let credential = Seen {
+            retired: &plan.retire,
+            warnings: &plan.warnings,
+            next_rotation: plan.next_rotation,
+            current_created: plan.current_key_created,
+            is_old_key_used: plan.is_old_key_used,
+        };
+        Ok(plan.is_nothing().then(|| tell(input, fleet, roster, &credential)))
+    }
+
+    async fn no_password_to_do(
+        &self,
+        input: &EnumerateInput,
+        fleet: &Fleet,
+        roster: &Roster,
+    ) -> Result<Option<Report>, StepError> {
+        let look = login_passwords::look(&self.secretsmanager, &input.settings).await?;
+        let facts = look.into_facts(input.now, &fleet.request, &input.settings, Some(roster))?;
+        let Ok(plan) = login::plan::plan(&facts) else { return Ok(None) };
+        let (next_rotation, current_created) = (plan.next_rotation, plan.current_made);
+        let credential = Seen { next_rotation, current_created, ..Seen::default() };
+        Ok(plan.is_nothing().then(|| tell(input, fleet, roster, &credential)))
     }
 }
 
-fn tell(input: &EnumerateInput, fleet: &Fleet, roster: &Roster, plan: Option<&Plan>) -> Report {
-    let (staged, promoted) = (Staged::new(StageOutcome::NotAsked, ""), Promoted { promoted: false, version: None });
+/// Whether a host that was named, since it has just started, would be given a password that nobody reads yet. The run that
+/// staged it promotes it in a moment; where that run is dead, the host goes on after the deadline.
+fn awaits_promotion(input: &EnumerateInput, request: &Request, target: Option<&Target>) -> bool {
+    let is_only = matches!(&input.settings.credential, Credential::Login(login) if !login.is_alternating());
+    let deadline = input.started.checked_add(PROMOTION_DEADLINE).unwrap_or(input.started);
+    is_only && request.is_narrowed() && target.is_some_and(|target| target.pending) && input.now < deadline
+}
+
+/// What a look at the credential told, where there was one.
+#[derive(Default)]
+struct Seen<'a> {
+    retired: &'a [Retirement],
+    warnings: &'a [String],
+    next_rotation: Option<Timestamp>,
+    current_created: Option<Timestamp>,
+    is_old_key_used: bool,
+}
+
+fn tell(input: &EnumerateInput, fleet: &Fleet, roster: &Roster, seen: &Seen<'_>) -> Report {
+    let (staged, promoted) = (Staged::new(StageOutcome::NotAsked, ""), Promoted::none());
     let record = Record {
         settings: &input.settings,
         execution: &input.execution,
@@ -162,12 +218,13 @@ fn tell(input: &EnumerateInput, fleet: &Fleet, roster: &Roster, plan: Option<&Pl
         places: &[],
         target: fleet.target.as_ref(),
         target_key: None,
+        target_login: None,
         roster,
-        retired: plan.map(|plan| plan.retire.as_slice()).unwrap_or_default(),
-        warnings: plan.map(|plan| plan.warnings.as_slice()).unwrap_or_default(),
-        next_rotation: plan.and_then(|plan| plan.next_rotation),
-        current_key_created: plan.and_then(|plan| plan.current_key_created),
-        is_old_key_used: plan.is_some_and(|plan| plan.is_old_key_used),
+        retired: seen.retired,
+        warnings: seen.warnings,
+        next_rotation: seen.next_rotation,
+        current_key_created: seen.current_created,
+        is_old_key_used: seen.is_old_key_used,
     };
     lambda::evidence::keep(&record);
     record.report()

@@ -1,6 +1,7 @@
 //! Says what `rotate` would do now. It reads only, and its role allows nothing else; what would end a rotation at the
 //! first refusal is collected, so that a person sees all of it at once.
 
+mod credential;
 mod simulation;
 
 use lambda::{AwsResult, Environment};
@@ -9,10 +10,11 @@ use rotation::contracts::{PlanInput, Planned};
 use rotation::fleet::Roster;
 use rotation::names::InstanceId;
 use rotation::permissions::{Resources, Simulation};
-use rotation::plan::{Plan, plan};
 use rotation::preview::{PlaceOutlook, Preview};
 use rotation::secret::{SecretFacts, Target};
-use rotation::settings::Place;
+use rotation::settings::{Credential, Place, Settings};
+
+use credential::{Look, Outlook};
 use rotation::waves::INSTANCE_IDS_OF_A_COMMAND;
 
 /// The step with its clients.
@@ -25,7 +27,7 @@ pub struct PlanRotation {
 /// The credential as it is, and the plan for it, as far as either could be had.
 struct Seen {
     secret: SecretFacts,
-    look: Option<access_keys::Look>,
+    look: Option<Look>,
     refusals: Vec<String>,
 }
 
@@ -43,12 +45,12 @@ impl PlanRotation {
     pub async fn run(&self, input: PlanInput) -> Result<Planned, StepError> {
         let Seen { mut secret, look, mut refusals } = self.look(&input).await?;
         // Hosts are told apart by the target that there will be once the records are in order.
-        let in_order = look.as_ref().and_then(|look| self.plan(&input, look, None).ok());
-        in_order.iter().flat_map(|plan| &plan.settle).for_each(|settling| settling.apply_to(&mut secret));
+        let in_order = look.as_ref().and_then(|look| look.plan(&input, None).ok());
+        in_order.iter().flat_map(Outlook::settle).for_each(|settling| settling.apply_to(&mut secret));
         let places = Box::pin(self.look_at_places(&input, secret.target().as_ref(), &mut refusals)).await?;
         let mut fleet = Roster::default();
         places.iter().for_each(|outlook| fleet.merge(outlook.roster.clone()));
-        let plan = look.as_ref().and_then(|look| match self.plan(&input, look, Some(&fleet)) {
+        let plan = look.as_ref().and_then(|look| match look.plan(&input, Some(&fleet)) {
             Ok(plan) => Some(plan),
             Err(refusal) => {
                 refusals.push(refusal.to_string());
@@ -63,8 +65,7 @@ impl PlanRotation {
             now: input.now,
             request: &input.request,
             secret: &secret,
-            keys: look.as_ref().map(|look| look.keys.as_slice()),
-            plan: plan.as_ref(),
+            prospect: credential::prospect(&input.settings, look.as_ref(), plan.as_ref()),
             places: &places,
             inspections: &input.places,
             simulation: &simulation,
@@ -77,8 +78,8 @@ impl PlanRotation {
 
     async fn look(&self, input: &PlanInput) -> Result<Seen, StepError> {
         let mut refusals = input.refusals.clone();
-        match Box::pin(access_keys::look(&self.secretsmanager, &self.iam, &input.settings)).await {
-            Ok(look) => Ok(Seen { secret: look.secret.clone(), look: Some(look), refusals }),
+        match Box::pin(Look::at(&self.secretsmanager, &self.iam, &input.settings)).await {
+            Ok(look) => Ok(Seen { secret: look.secret().clone(), look: Some(look), refusals }),
             Err(refusal) if refusal.is_passing() => Err(refusal),
             // Without the keys there is still the secret's target, by which the hosts are told apart.
             Err(refusal) => {
@@ -126,9 +127,15 @@ impl PlanRotation {
         Ok(PlaceOutlook { place: place.clone(), roster, nodes, asked_of_all })
     }
 
-    fn plan(&self, input: &PlanInput, look: &access_keys::Look, fleet: Option<&Roster>) -> Result<Plan, StepError> {
-        let when = (input.started, input.now);
-        plan(&look.clone().into_facts(when, &input.request, &input.settings, &input.execution, fleet))
+    /// The ARN of the user whose key is rotated, which alone tells its path; a login has none. The inner error says why it
+    /// could not be read.
+    async fn user_arn(&self, settings: &Settings) -> Result<Result<String, String>, StepError> {
+        let Credential::AccessKey(key) = &settings.credential else { return Ok(Ok(String::new())) };
+        match self.iam.get_user().user_name(&key.user).send().await.named("iam", "GetUser") {
+            Ok(answer) => Ok(Ok(answer.user.map(|user| user.arn).unwrap_or_default())),
+            Err(failure) if failure.is_transient() => Err(failure.into()),
+            Err(failure) => Ok(Err(format!("the user's ARN could not be read ({})", failure.refusal))),
+        }
     }
 
     /// Has IAM simulate what every function's role is to be allowed.
@@ -138,15 +145,9 @@ impl PlanRotation {
         secret: &SecretFacts,
         places: &[PlaceOutlook],
     ) -> Result<Simulation, StepError> {
-        let user = &input.settings.user;
-        let call = self.iam.get_user().user_name(user).send().await.named("iam", "GetUser");
-        let user = match call {
-            Ok(answer) => answer.user.map(|user| user.arn).unwrap_or_default(),
-            Err(failure) if failure.is_transient() => return Err(failure.into()),
-            Err(failure) => {
-                let not_asked = vec![format!("the user's ARN could not be read ({})", failure.refusal)];
-                return Ok(Simulation { not_asked, ..Simulation::default() });
-            }
+        let user = match self.user_arn(&input.settings).await? {
+            Ok(user) => user,
+            Err(why) => return Ok(Simulation { not_asked: vec![why], ..Simulation::default() }),
         };
         let of_place = |outlook: &PlaceOutlook| {
             let host = outlook.roster.proved.iter().chain(&outlook.roster.lacking).next()?;

@@ -6,9 +6,10 @@ use std::collections::BTreeSet;
 use aws_sdk_ssm::types::Command as SsmCommand;
 use rotation::StepError;
 use rotation::contracts::{Command, CommandOutcome, PollInput};
+use rotation::fleet::Host;
 use rotation::host_answer::HostError;
 use rotation::names::InstanceId;
-use rotation::settings::ProofKind;
+use rotation::settings::{Credential, ProofKind};
 use rotation::summary::{PlaceInspection, PlaceSummary};
 use rotation::verdict::{Heard, HostReport, NO_ANSWER, UNREACHABLE, hear};
 use rotation::waves;
@@ -29,10 +30,17 @@ pub(crate) async fn sum_up(
         return Ok(look_again(input, asked));
     }
     let mut inspection = PlaceInspection::default();
-    let backs_up = input.settings.proof.kind == ProofKind::Backup;
+    let backs_up = match &input.settings.credential {
+        Credential::AccessKey(key) => key.proof.kind == ProofKind::Backup,
+        Credential::Login(_) => false,
+    };
     let (mut reports, mut heard) = (Vec::new(), BTreeSet::new());
     for invocation in &invocations {
         let host = InstanceId(invocation.instance.clone());
+        // Gone on without, as asked: what it says stands in nobody's way.
+        if input.request.without.contains(&host) {
+            continue;
+        }
         match hear(invocation, &input.settings.rotation) {
             Heard::Answer(mut answer) => {
                 // Where no backup is asked for as a proof, nobody misses the right to it.
@@ -53,7 +61,8 @@ pub(crate) async fn sum_up(
         heard.insert(host);
     }
     let hosts = fleet::hosts(clients, &input.settings).await?;
-    let running: Vec<_> = hosts.iter().filter(|host| host.matches && host.is_up()).collect();
+    let is_asked = |host: &&Host| host.matches && host.is_up() && !input.request.without.contains(&host.id);
+    let running: Vec<&Host> = hosts.iter().filter(is_asked).collect();
     let silent: Vec<InstanceId> =
         running.iter().filter(|host| !heard.contains(&host.id)).map(|host| host.id.clone()).collect();
     let online = fleet::nodes(clients, &silent).await?.online;

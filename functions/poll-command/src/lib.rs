@@ -48,7 +48,7 @@ impl PollCommand {
         if !is_over {
             cancel(&clients, &command).await?;
         }
-        if input.request.inspect_hosts {
+        if input.is_inspection() {
             return inspection::sum_up(input, &clients, &command).await;
         }
         let secret = secret::look(&self.secretsmanager, &input.settings.secret.id).await?;

@@ -7,6 +7,7 @@ use lambda::Environment;
 use rotation::StepError;
 use rotation::contracts::{PromoteInput, Promoted};
 use rotation::deed::Deed;
+use rotation::login::labels::login_label;
 use rotation::names::{AWSCURRENT, VersionId};
 use rotation::plan::Settling;
 use rotation::promotion;
@@ -37,23 +38,35 @@ impl PromoteStage {
                 format!("AWSPENDING on version {version}; it is on {holder}, and if that lasts, somebody took it");
             return Err(StepError::NotVisibleYet { what });
         }
-        if secret.key_of(&version).is_none() {
+        if !secret.is_ours(&version) {
             return Err(StepError::PendingVersionNotOurs { secret: settings.secret.id.clone(), version });
         }
-        promotion::judge(&version, settings.promote_share, &input.places)?;
+        if promotion::is_password_refused(&input.places) {
+            return Ok(Promoted { password_refused: true, version: Some(version), ..Promoted::none() });
+        }
+        promotion::judge(&version, settings.promote_share(), &input.places)?;
         let from = secret.current().cloned();
         secret::move_label(&self.secretsmanager, &secret.arn, AWSCURRENT, from.as_ref(), Some(&version)).await?;
         let (execution, at, key) = (&input.execution, input.now, secret.key_of(&version));
-        let deed = Deed { settings, execution, at, did: "promoted", key: key.as_ref(), version: Some(&version) };
+        let login = secret.made_of(&version).map(|made| made.login);
+        let (key, login) = (key.as_ref(), login.as_deref());
+        let deed = Deed { settings, execution, at, did: "promoted", key, login, version: Some(&version) };
         lambda::evidence::note(&deed);
         secret.labels.insert(AWSCURRENT.to_owned(), version);
         self.finish(input.now, secret, true).await
     }
 
-    /// Takes AWSPENDING off a version that is current, and records since when things are so. The labels come first:
-    /// whoever finds them without the record writes a later one.
+    /// Says of which login the current version is the last promoted one, takes AWSPENDING off it, and records since when
+    /// things are so. The labels come first: whoever finds them without the record writes a later one.
     async fn finish(&self, now: Timestamp, mut secret: SecretFacts, promoted: bool) -> Result<Promoted, StepError> {
         let current = secret.current().cloned();
+        if let Some(made) = current.as_ref().and_then(|version| secret.made_of(version)) {
+            let from = secret.promoted_of(&made.login).cloned();
+            let (label, to) = (login_label(&made.login), current.clone());
+            if from != to {
+                secret::settle(&self.secretsmanager, &mut secret, &[Settling::Label { label, from, to }]).await?;
+            }
+        }
         if let Some(version) = current.clone().filter(|current| secret.pending() == Some(current)) {
             secret::settle(&self.secretsmanager, &mut secret, &[Settling::FinishPending { version }]).await?;
         }
@@ -61,6 +74,6 @@ impl PromoteStage {
             let standing = secret.standing_at(now);
             secret::settle(&self.secretsmanager, &mut secret, &[Settling::RecordStanding { standing }]).await?;
         }
-        Ok(Promoted { promoted, version: current })
+        Ok(Promoted { promoted, at: promoted.then_some(now), version: current, ..Promoted::none() })
     }
 }

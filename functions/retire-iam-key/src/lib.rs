@@ -56,6 +56,7 @@ impl RetireIamKey {
             places: &input.places,
             target: target.as_ref(),
             target_key: target.as_ref().and_then(|target| secret.key_of(&target.version)),
+            target_login: None,
             roster: &roster,
             retired: &plan.retire,
             warnings: &plan.warnings,
@@ -84,7 +85,7 @@ impl RetireIamKey {
         let has_moved = look.secret.target() != before.target();
         let roster = Some(roster).filter(|_| !has_moved);
         let (when, settings) = ((input.started, input.now), &input.settings);
-        let facts = look.into_facts(when, &request, settings, &input.execution, roster);
+        let facts = look.into_facts(when, &request, settings, &input.execution, roster)?;
         let facts = Facts { token: input.staged.version.clone().unwrap_or_else(|| "none".into()), ..facts };
         let plan = plan(&facts)?;
         let mut secret = facts.secret.clone();
@@ -95,13 +96,13 @@ impl RetireIamKey {
     async fn apply(&self, input: &RetireInput, secret: &SecretFacts, what: &Retirement) -> Result<(), StepError> {
         match what {
             Retirement::Deactivate { key } => {
-                access_keys::deactivate(&self.iam, &input.settings.user, key).await?;
+                access_keys::deactivate(&self.iam, &input.settings.access_key()?.user, key).await?;
                 note(input, "madeInactive", key, None);
                 self.record_inactive(input, secret, key).await
             }
             Retirement::RecordInactive { key } => self.record_inactive(input, secret, key).await,
             Retirement::Delete { key, version } => {
-                let user = &input.settings.user;
+                let user = &input.settings.access_key()?.user;
                 access_keys::forget(&self.secretsmanager, &self.iam, user, secret, key, version.as_ref()).await?;
                 note(input, "deleted", key, version.as_ref());
                 Ok(())
@@ -124,7 +125,7 @@ impl RetireIamKey {
 
 fn note(input: &RetireInput, did: &'static str, key: &AccessKeyId, version: Option<&VersionId>) {
     let RetireInput { settings, execution, now, .. } = input;
-    lambda::evidence::note(&Deed { settings, execution, at: *now, did, key: Some(key), version });
+    lambda::evidence::note(&Deed { settings, execution, at: *now, did, key: Some(key), login: None, version });
 }
 
 /// Whether people have not been told yet whom this retirement breaks.
@@ -163,7 +164,7 @@ fn raise_what_needs_a_person(input: &RetireInput, plan: &Plan, record: &Record<'
     }
     if !plan.unknown.is_empty() {
         let keys = describe_keys(&plan.unknown);
-        return Err(StepError::UnknownAccessKey { user: input.settings.user.clone(), keys });
+        return Err(StepError::UnknownAccessKey { user: input.settings.subject(), keys });
     }
     let is_held_up = input.staged.outcome == StageOutcome::HeldUp && !can_stage_now(input, plan);
     let Stage::Refused(refusal) = &plan.stage else { return Ok(()) };

@@ -14,6 +14,7 @@ use rotation::deed::Deed;
 use rotation::names::{AWSPENDING, AccessKeyId, VersionId};
 use rotation::plan::{Facts, INTENT_WINDOW, Settling, Stage, Turn, plan};
 use rotation::secret::{Intent, SecretFacts};
+use rotation::settings::AccessKeySettings;
 use uuid::Uuid;
 
 /// The step with its clients.
@@ -43,7 +44,7 @@ impl RotateIamKey {
         let look = access_keys::look(&self.secretsmanager, &self.iam, &input.settings).await?;
         let intent_runs_elsewhere = self.runs_elsewhere(look.secret.intent.as_ref(), &input).await;
         let (when, settings) = ((input.started, input.now), &input.settings);
-        let facts = look.into_facts(when, &input.request, settings, &input.execution, None);
+        let facts = look.into_facts(when, &input.request, settings, &input.execution, None)?;
         let facts = Facts { token: token_of(&input.execution), intent_runs_elsewhere, ..facts };
         let plan = plan(&facts)?;
         require_visible(&input, &facts, &plan.stage)?;
@@ -54,7 +55,7 @@ impl RotateIamKey {
             Stage::Pending { version, key } => Ok(pending(version, key)),
             // The time in the input is when the state was entered, and a retry may come minutes later; so a retry has
             // the state entered anew before a key is made, that its intent's window begins when the key is made.
-            Stage::Make { .. } if is_late(&input) => Ok(Staged {
+            Stage::Make { .. } if is_late(&input, facts.access_key) => Ok(Staged {
                 attempts: input.previous.attempts + 1,
                 wait_seconds: 1,
                 ..Staged::new(StageOutcome::Checking, "")
@@ -99,7 +100,7 @@ impl RotateIamKey {
         version: VersionId,
         key: AccessKeyId,
     ) -> Result<Staged, StepError> {
-        let settings = &input.settings.key_check;
+        let settings = &input.settings.access_key()?.key_check;
         let before = Some(&input.previous).filter(|previous| previous.version.as_ref() == Some(&version));
         let refusal = self.ask_sts(&secret, &version).await?;
         let attempts = before.map_or(0, |previous| previous.attempts) + 1;
@@ -162,14 +163,15 @@ impl RotateIamKey {
         key: AccessKeyId,
         version: Option<VersionId>,
     ) -> Result<Staged, StepError> {
+        let access_key = input.settings.access_key()?;
         let warning = format!(
             "Key {key}, which is Inactive, is deleted now and not after {} days: the leaked key needs its slot.",
-            input.settings.schedule.delete_after_days
+            access_key.retirement.delete_after_days
         );
         if input.previous.message != warning {
             return Ok(Staged::new(StageOutcome::Warning, &warning));
         }
-        access_keys::forget(&self.secretsmanager, &self.iam, &input.settings.user, secret, &key, version.as_ref())
+        access_keys::forget(&self.secretsmanager, &self.iam, &access_key.user, secret, &key, version.as_ref())
             .await?;
         note(input, "deleted", Some(&key), version.as_ref());
         Ok(Staged { wait_seconds: 5, ..Staged::new(StageOutcome::Checking, "") })
@@ -198,13 +200,13 @@ impl RotateIamKey {
 
 fn note(input: &StageInput, did: &'static str, key: Option<&AccessKeyId>, version: Option<&VersionId>) {
     let StageInput { settings, execution, now, .. } = input;
-    lambda::evidence::note(&Deed { settings, execution, at: *now, did, key, version });
+    lambda::evidence::note(&Deed { settings, execution, at: *now, did, key, login: None, version });
 }
 
 /// Whether this is a retry that may still be turned into a first try; not for ever, so that what fails again and again
 /// ends the run.
-fn is_late(input: &StageInput) -> bool {
-    input.retries > 0 && input.previous.attempts < input.settings.key_check.attempts
+fn is_late(input: &StageInput, key: &AccessKeySettings) -> bool {
+    input.retries > 0 && input.previous.attempts < key.key_check.attempts
 }
 
 /// What this execution has stored must be seen before anything is concluded from what is seen.

@@ -7,7 +7,6 @@ use rotation::contracts::{StageOutcome, Staged};
 use rotation::names::{AccessKeyId, VersionId};
 use rotation::plan::Facts;
 use rotation::secret::Intent;
-use rotation::settings::Settings;
 
 use crate::RotateIamKey;
 
@@ -30,19 +29,19 @@ impl RotateIamKey {
         if let Some(other) = seen.filter(is_new) {
             return Err(StepError::AnotherExecutionStages { execution: other.execution });
         }
-        let key = self.create_fitting_key(facts.settings, arn).await?;
+        let user = &facts.access_key.user;
+        let key = self.create_fitting_key(user, arn).await?;
         let id = key.id.clone();
-        self.store(facts.settings, arn, &token, key).await?;
+        self.store(facts, arn, &token, key).await?;
         Ok(Staged {
             version: Some(token),
             key: Some(id),
-            wait_seconds: facts.settings.key_check.seconds_between,
+            wait_seconds: facts.access_key.key_check.seconds_between,
             ..Staged::new(StageOutcome::Checking, "")
         })
     }
 
-    async fn create_fitting_key(&self, settings: &Settings, arn: &str) -> Result<AccessKey, StepError> {
-        let user = &settings.user;
+    async fn create_fitting_key(&self, user: &str, arn: &str) -> Result<AccessKey, StepError> {
         for _ in 0..ATTEMPTS {
             let created = match self.create(user).await {
                 Ok(created) => created,
@@ -54,7 +53,7 @@ impl RotateIamKey {
             }
         }
         secret::forget(&self.secretsmanager, arn, Intent::TAGS).await?;
-        Err(StepError::KeyUnsuitable { user: user.clone(), attempts: ATTEMPTS })
+        Err(StepError::KeyUnsuitable { user: user.to_owned(), attempts: ATTEMPTS })
     }
 
     async fn create(&self, user: &str) -> Result<(AccessKeyId, SecretValue), AwsFailure> {
@@ -87,8 +86,8 @@ impl RotateIamKey {
 
     /// Stores the key. A store that definitely failed deletes it at once, since nobody can ever read it again; after
     /// an unclear one the next look finds the version, or an orphan.
-    async fn store(&self, settings: &Settings, arn: &str, token: &VersionId, key: AccessKey) -> Result<(), StepError> {
-        let value = key.write(settings.secret.format);
+    async fn store(&self, facts: &Facts<'_>, arn: &str, token: &VersionId, key: AccessKey) -> Result<(), StepError> {
+        let value = key.write(facts.settings.secret.format);
         let call = self
             .secretsmanager
             .put_secret_value()
@@ -103,11 +102,11 @@ impl RotateIamKey {
             Err(failure) if failure.may_have_taken_effect => Err(failure.into()),
             // An earlier try has stored its key under this token, and the look did not show it yet.
             Err(failure) if failure.code() == "ResourceExistsException" => {
-                access_keys::delete(&self.iam, &settings.user, &key.id).await?;
+                access_keys::delete(&self.iam, &facts.access_key.user, &key.id).await?;
                 Err(StepError::NotVisibleYet { what: format!("version {token}, which an earlier try stored") })
             }
             Err(failure) => {
-                access_keys::delete(&self.iam, &settings.user, &key.id).await?;
+                access_keys::delete(&self.iam, &facts.access_key.user, &key.id).await?;
                 secret::forget(&self.secretsmanager, arn, Intent::TAGS).await?;
                 Err(StepError::KeyNotStored { key: key.id, cause: failure.refusal })
             }

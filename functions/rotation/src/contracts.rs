@@ -110,7 +110,7 @@ contract! {
         report: Report,
     }
 
-    /// Input of `rotate-iam-key`.
+    /// Input of `rotate-iam-key` and of `rotate-login-password`.
     StageInput {
         /// The rotation's settings.
         settings: Settings,
@@ -126,18 +126,25 @@ contract! {
         retries: u32,
         /// What this function answered last time in this execution.
         previous: Staged,
+        /// How each place stands, where hosts were asked or commanded.
+        places: Vec<PlaceSummary>,
+        /// What became of the promotion, where one was tried.
+        promoted: Promoted,
     }
 
-    /// Output of `rotate-iam-key`.
+    /// Output of `rotate-iam-key` and of `rotate-login-password`.
     Staged {
         /// How it stands.
         outcome: StageOutcome,
         /// The version, where there is one.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         version: Option<VersionId>,
-        /// Its key.
-        #[serde(default, skip_serializing_if = "Option::is_none")]
+        /// Its key, where it holds one. The machine reads it by a path, so that it is there even when it is null.
+        #[serde(default)]
         key: Option<AccessKeyId>,
+        /// The login whose password it holds, where it holds one.
+        #[serde(default)]
+        login: Option<String>,
         /// Successful checks in a row.
         successes: u32,
         /// Checks in all.
@@ -180,6 +187,8 @@ contract! {
         started: Timestamp,
         /// The account and region.
         place: Place,
+        /// What this execution has staged.
+        staged: Staged,
         /// The command under way.
         command: Command,
     }
@@ -221,12 +230,17 @@ contract! {
     Promoted {
         /// Whether AWSCURRENT was moved by this run.
         promoted: bool,
-        /// The current version.
+        /// Whether hosts' own policies refuse the version's password, so that another has to be made.
+        password_refused: bool,
+        /// When it was moved.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        at: Option<Timestamp>,
+        /// The current version, or the one that was refused.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         version: Option<VersionId>,
     }
 
-    /// Input of `retire-iam-key`.
+    /// Input of `retire-iam-key` and of `retire-login-password`.
     RetireInput {
         /// The rotation's settings.
         settings: Settings,
@@ -260,7 +274,7 @@ contract! {
         evidence: Value,
     }
 
-    /// Output of `retire-iam-key`: the last word of a run.
+    /// Output of `retire-iam-key` and of `retire-login-password`: the last word of a run.
     Retired {
         /// Whom people must be warned of before this is called again; nothing was retired yet. The machine reads it by a
         /// path, so that it is there even when it is null.
@@ -273,6 +287,27 @@ contract! {
         can_stage_now: bool,
         /// What people are told.
         report: Report,
+    }
+}
+
+impl SendInput {
+    /// Whether hosts are asked to look and to change nothing: for a plan, or before a password is made.
+    pub fn is_inspection(&self) -> bool {
+        self.request.inspect_hosts || self.staged.outcome == StageOutcome::Inspecting
+    }
+}
+
+impl PollInput {
+    /// Whether hosts were asked to look and to change nothing.
+    pub fn is_inspection(&self) -> bool {
+        self.request.inspect_hosts || self.staged.outcome == StageOutcome::Inspecting
+    }
+}
+
+impl Promoted {
+    /// Nothing was promoted.
+    pub fn none() -> Promoted {
+        Promoted { promoted: false, password_refused: false, at: None, version: None }
     }
 }
 
@@ -291,6 +326,7 @@ impl Staged {
             outcome,
             version: None,
             key: None,
+            login: None,
             successes: 0,
             attempts: 0,
             wait_seconds: 0,
@@ -321,6 +357,8 @@ pub enum StageOutcome {
     NotAsked,
     /// Call again after `waitSeconds`: a new key is being checked, or an earlier call's window has to close.
     Checking,
+    /// Every running host is asked whether it could take a new password; then call again with what they said.
+    Inspecting,
     /// A version is pending: hosts are to be brought to it.
     Pending,
     /// People must be warned before this is called again; the message says of what.

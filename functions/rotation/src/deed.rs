@@ -20,6 +20,8 @@ pub struct Deed<'a> {
     pub did: &'static str,
     /// The key, where it is about one.
     pub key: Option<&'a AccessKeyId>,
+    /// The login, where it is about one's password.
+    pub login: Option<&'a str>,
     /// The version, where it is about one.
     pub version: Option<&'a VersionId>,
 }
@@ -29,11 +31,12 @@ impl Deed<'_> {
     pub fn evidence(&self) -> Value {
         json!({
             "rotation": self.settings.rotation,
-            "user": self.settings.user,
+            self.settings.credential.member(): self.settings.subject(),
             "execution": self.execution,
             "at": self.at,
             "did": self.did,
             "key": self.key,
+            "login": self.login,
             "version": self.version,
         })
     }

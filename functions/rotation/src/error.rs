@@ -117,6 +117,15 @@ step_errors! {
     /// STS did not accept the new key often enough; it stays stored and the next run goes on with it.
     #[error("STS did not accept the new key {key} {successes} times in a row within {attempts} checks ({cause}). It stays stored, no host has learned of it, and the next run goes on with it")]
     KeyNotAccepted { #[doc = "The key."] key: AccessKeyId, #[doc = "Needed in a row."] successes: u32, #[doc = "Checks made."] attempts: u32, #[doc = "The last refusal."] cause: String },
+    /// The secret holds the password of a login that the settings do not name.
+    #[error("{secret} holds the password of the login {login:?}, and the settings name {names}. Correct login.names in the settings, or store the value of one of these")]
+    LoginOfAnotherName { #[doc = "The secret."] secret: String, #[doc = "Its login."] login: String, #[doc = "The settings' logins."] names: String },
+    /// Hosts could not take a new password; none was made.
+    #[error("no new password of {login:?} was made, since not every running host could take it:\n{named}\nNothing was changed. Repair that, or go on without these hosts: {{\"mode\": \"rotate\", \"without\": [\"i-…\"]}}")]
+    HostsNotReady { #[doc = "The login whose turn it was."] login: String, #[doc = "The hosts, with cause and remedy."] named: String },
+    /// The policy of a host's Windows or SQL Server refused every password that the rules made.
+    #[error("{passwords} passwords of {login:?} were refused by a host's own password policy. No host holds any of them that refused it. Make login.password stricter in the settings, or the policy less strict, then start {{\"mode\": \"rotate\"}}")]
+    PasswordRefused { #[doc = "The login."] login: String, #[doc = "How many."] passwords: u32 },
     /// There is nothing to abandon or to roll back to; nothing was changed.
     #[error("there is no way back for {secret}: {reason}. Nothing was changed; {instead}")]
     NoWayBack { #[doc = "The secret."] secret: String, #[doc = "Why."] reason: String, #[doc = "What to do."] instead: String },

@@ -65,6 +65,35 @@ pub struct SeenInstance {
     /// The version of the secret that the host's marker names for it, where the marker is to be believed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub holds: Option<String>,
+    /// The availability group that it is a replica of, where the settings name it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub replica: Option<SeenReplica>,
+}
+
+/// What an instance says of itself as a replica of an availability group.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct SeenReplica {
+    /// The group.
+    pub group: String,
+    /// Its role at that moment.
+    pub role: ReplicaRole,
+    /// How many replicas the group has.
+    pub replicas: u32,
+    /// A short hash of the logins' SIDs, which is the same on every replica.
+    pub sids: String,
+}
+
+/// The roles of a replica (sys.dm_hadr_availability_replica_states).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum ReplicaRole {
+    /// It takes the writes.
+    Primary,
+    /// It follows.
+    Secondary,
+    /// Neither: the group is failing over, or has lost its quorum.
+    Resolving,
 }
 
 /// One failure on a host.
@@ -163,6 +192,28 @@ host_errors! {
     ProofFailedRestored => "look for a credential that shadows ours on the instance",
     /// The proof through the altered credential failed and what was there before could not be put back.
     ProofFailedNotRestored => "set the credential by hand from the secret's current version, at once",
+    /// SQL Server takes Windows accounts only, so that no login with a password can log in.
+    WindowsAuthenticationOnly => "set the instance to SQL Server and Windows Authentication mode and restart it, or take it out of login.instances",
+    /// An instance lacks the login, and the settings do not allow creating it.
+    LoginMissing => "create the login once by hand, or start provision (the twin of two), or set login.createMissing",
+    /// The login is disabled.
+    LoginDisabled => "enable it: ALTER LOGIN … ENABLE",
+    /// The login is locked out after failed logins.
+    LoginLocked => "find who logs in with an old password; then unlock it, or set login.unlock",
+    /// The password policy of the host or of its domain refused the new password; the login is as it was.
+    PasswordRefused => "nothing: another password is made a few times; then make login.password stricter",
+    /// The login was changed and does not log in with its new password.
+    LoginProofFailed => "read the message and the instance's error log; the next run tries again with the same version",
+    /// The two logins that take turns have not the same rights.
+    RightsDiffer => "grant what is listed, or start provision, which makes the rights equal",
+    /// The login whose turn it is still has sessions.
+    LoginInUse => "restart the programs that are named, which hold connections of two rotations ago, or set login.whileInUse to change",
+    /// A replica of the availability group does not take part: it is disconnected or neither primary nor secondary.
+    ReplicaNotReady => "bring the replica back (sys.dm_hadr_availability_replica_states), then start converge",
+    /// A distributed or contained availability group, which is not rotated.
+    GroupNotSupported => "rotate the logins of each group of a distributed one by itself; those of a contained one by hand",
+    /// A contained database lacks the user.
+    ContainedUserMissing => "correct login.containedDatabases, or create the user with its rights",
     /// Somebody else altered or dropped a credential while it was being proved, so that the proof says nothing.
     AlteredMeanwhile => "nothing: the next attempt proves again; if it recurs, find who alters credentials at the same time",
     /// The command was stopped by its time-out in the middle.

@@ -16,14 +16,17 @@
 pub mod access_key;
 pub mod cluster;
 pub mod contracts;
+pub mod database_secret;
 pub mod deed;
 pub mod error;
 pub mod fleet;
 pub mod host_answer;
 pub mod keys;
 pub mod ledger;
+pub mod login;
 pub mod metrics;
 pub mod names;
+pub mod password;
 pub mod permissions;
 pub mod plan;
 pub mod preview;

@@ -92,7 +92,7 @@ mod tests {
     /// The metrics of a run that began at six and took five minutes, over a host that has proved and one that has not.
     fn metrics_of(change: impl FnOnce(&mut Record<'_>)) -> Value {
         let place = PlaceSummary { running: 5, proved: 2, unreachable: 1, ..PlaceSummary::default() };
-        metrics_in(&place, &Promoted { promoted: false, version: None }, change)
+        metrics_in(&place, &Promoted::none(), change)
     }
 
     /// The same where its commands came to `place`.
@@ -111,6 +111,7 @@ mod tests {
             places: std::slice::from_ref(place),
             target: Some(&target),
             target_key: None,
+            target_login: None,
             roster: &Roster::new(hosts, Some(&target)),
             retired: &[],
             warnings: &[],
@@ -195,7 +196,7 @@ mod tests {
 
     #[test]
     fn a_promotion_lets_no_proof_of_its_own_run_count_as_lacking() {
-        let promoted = Promoted { promoted: true, version: Some("v2".into()) };
+        let promoted = Promoted { promoted: true, version: Some("v2".into()), ..Promoted::none() };
         let both = PlaceSummary { running: 2, proved: 2, ..PlaceSummary::default() };
         let told = metrics_in(&both, &promoted, |_| {});
         assert_eq!((told["HostsWithoutProof"].as_f64(), told["HostFailures"].as_f64()), (Some(0.0), Some(0.0)));

@@ -1,7 +1,7 @@
 //! What each function asks of AWS: the table that a plan has IAM simulate, and that the functions' roles are held to.
 
 use crate::names::{InstanceId, ledger_tag};
-use crate::settings::{Place, Settings};
+use crate::settings::{Credential, Place, Settings};
 
 /// Who needs a permission.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -57,21 +57,42 @@ impl Resources<'_> {
                 context: Vec::new(),
             }));
         };
-        for reader in ["enumerate-instances", "plan-rotation", "rotate-iam-key", "retire-iam-key"] {
+        for reader in ["enumerate-instances", "plan-rotation"] {
             on(reader, self.secret, &READ_SECRET);
-            on(reader, self.user, &READ_KEYS);
         }
-        on("plan-rotation", self.user, &["iam:GetUser"]);
-        on("rotate-iam-key", self.secret, &["secretsmanager:PutSecretValue"]);
-        on("rotate-iam-key", self.secret, &MOVE_LABELS);
-        on("rotate-iam-key", self.user, &["iam:CreateAccessKey", "iam:DeleteAccessKey"]);
-        on("rotate-iam-key", self.executions, &["states:DescribeExecution"]);
         for looker in ["send-command", "poll-command", "promote-stage"] {
             on(looker, self.secret, &["secretsmanager:DescribeSecret"]);
         }
         on("promote-stage", self.secret, &MOVE_LABELS[..2]);
-        on("retire-iam-key", self.secret, &MOVE_LABELS);
-        on("retire-iam-key", self.user, &["iam:UpdateAccessKey", "iam:DeleteAccessKey"]);
+        match &self.settings.credential {
+            Credential::AccessKey(_) => {
+                for reader in ["enumerate-instances", "plan-rotation", "rotate-iam-key", "retire-iam-key"] {
+                    on(reader, self.secret, &READ_SECRET);
+                    on(reader, self.user, &READ_KEYS);
+                }
+                on("plan-rotation", self.user, &["iam:GetUser"]);
+                on("rotate-iam-key", self.secret, &["secretsmanager:PutSecretValue"]);
+                on("rotate-iam-key", self.secret, &MOVE_LABELS);
+                on("rotate-iam-key", self.user, &["iam:CreateAccessKey", "iam:DeleteAccessKey"]);
+                on("rotate-iam-key", self.executions, &["states:DescribeExecution"]);
+                on("retire-iam-key", self.secret, &MOVE_LABELS);
+                on("retire-iam-key", self.user, &["iam:UpdateAccessKey", "iam:DeleteAccessKey"]);
+            }
+            Credential::Login(_) => {
+                let readers =
+                    ["enumerate-instances", "plan-rotation", "rotate-login-password", "retire-login-password"];
+                for reader in readers {
+                    on(reader, self.secret, &READ_SECRET);
+                    on(reader, self.secret, &["secretsmanager:ListSecretVersionIds"]);
+                }
+                on("rotate-login-password", self.secret, &["secretsmanager:PutSecretValue"]);
+                // GetRandomPassword is about no secret.
+                on("rotate-login-password", "*", &["secretsmanager:GetRandomPassword"]);
+                for mover in ["rotate-login-password", "retire-login-password"] {
+                    on(mover, self.secret, &MOVE_LABELS[..2]);
+                }
+            }
+        }
         needs.extend(self.settings.places().iter().flat_map(|place| self.needs_in(place)));
         // Regions and readers share some.
         let mut seen = Vec::new();
@@ -85,8 +106,19 @@ impl Resources<'_> {
 
     /// What is needed in one account and region: by the functions themselves, or by the role that they assume there.
     fn needs_in(&self, place: &Place) -> Vec<Need> {
-        const LOOKERS: [&str; 5] =
-            ["enumerate-instances", "plan-rotation", "send-command", "poll-command", "retire-iam-key"];
+        let lookers: &[&str] = match &self.settings.credential {
+            Credential::AccessKey(_) => {
+                &["enumerate-instances", "plan-rotation", "send-command", "poll-command", "retire-iam-key"]
+            }
+            Credential::Login(_) => &[
+                "enumerate-instances",
+                "plan-rotation",
+                "rotate-login-password",
+                "send-command",
+                "poll-command",
+                "retire-login-password",
+            ],
+        };
         let partition = self.secret.split(':').nth(1).unwrap_or("aws");
         let arn = |service: &str, what: &str| {
             let account = if what.starts_with("document/") && is_amazons(what) { "" } else { &place.account };
@@ -104,7 +136,7 @@ impl Resources<'_> {
             let principal = place.role.clone().map_or(Principal::Function(function), Principal::Role);
             needs.push(Need { principal, action, resource, context });
         };
-        for function in LOOKERS {
+        for function in lookers {
             by(function, "ec2:DescribeInstances", "*".to_owned(), Vec::new());
         }
         by("enumerate-instances", "ssm:DescribeDocument", document.clone(), Vec::new());
@@ -127,7 +159,7 @@ impl Resources<'_> {
             by("poll-command", "ec2:CreateTags", host, context);
         }
         if let Some(role) = &place.role {
-            needs.extend(LOOKERS.map(|function| Need {
+            needs.extend(lookers.iter().map(|function| Need {
                 principal: Principal::Function(function),
                 action: "sts:AssumeRole",
                 resource: role.clone(),

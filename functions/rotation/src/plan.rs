@@ -23,7 +23,7 @@ use crate::keys::{KeyFacts, KeyOwner, KeyStatus};
 use crate::names::{AccessKeyId, VersionId};
 use crate::request::Request;
 use crate::secret::SecretFacts;
-use crate::settings::Settings;
+use crate::settings::{AccessKeySettings, Settings};
 
 pub use retire::Retirement;
 pub use settle::Settling;
@@ -33,6 +33,9 @@ pub use turn::Turn;
 /// How long a function that makes a key can still be at work, with a margin: longer than its time-out of a minute.
 /// A key made in this time after an intent may be that intent's.
 pub const INTENT_WINDOW: SignedDuration = SignedDuration::from_mins(5);
+
+/// A daily `converge` leaves the schedule's own `rotate` this long before it calls a rotation overdue.
+pub const SCHEDULE_GRACE: SignedDuration = SignedDuration::from_hours(24);
 
 /// How long IAM's lists may lag behind (FACTS A): a key that is not listed is missing only after this.
 pub const LISTS_SETTLE: SignedDuration = SignedDuration::from_mins(15);
@@ -48,6 +51,8 @@ pub struct Facts<'a> {
     pub request: &'a Request,
     /// The rotation's settings.
     pub settings: &'a Settings,
+    /// Of these, what is about the key.
+    pub access_key: &'a AccessKeySettings,
     /// ARN of this execution.
     pub execution: &'a str,
     /// The version that this execution would store a new key as.
@@ -127,7 +132,7 @@ pub fn plan(facts: &Facts<'_>) -> Result<Plan, StepError> {
 /// A leaked key that the user does not have is another user's, or mistyped, or gone: all three are worth a word.
 fn refuse_strange_leak(facts: &Facts<'_>) -> Result<(), StepError> {
     let Some(key) = facts.request.compromised.as_ref().filter(|key| facts.key(key).is_none()) else { return Ok(()) };
-    let user = &facts.settings.user;
+    let user = &facts.access_key.user;
     Err(StepError::InvalidInput {
         path: "compromised".to_owned(),
         problem: format!(

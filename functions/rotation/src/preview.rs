@@ -7,10 +7,8 @@ use serde_json::{Value, json};
 
 use crate::contracts::Report;
 use crate::fleet::{Host, Roster, name_by_version, name_hosts};
-use crate::keys::{KeyFacts, KeyStatus};
-use crate::names::{AccessKeyId, InstanceId};
+use crate::names::InstanceId;
 use crate::permissions::Simulation;
-use crate::plan::{Plan, Retirement, Stage, after};
 use crate::promotion::name_failures;
 use crate::request::Request;
 use crate::secret::SecretFacts;
@@ -18,8 +16,13 @@ use crate::settings::{Place, Settings};
 use crate::summary::{PlaceInspection, PlaceSummary};
 use crate::waves::{INSTANCE_IDS_OF_A_COMMAND, Nodes};
 
+mod access_key;
+mod login;
 #[cfg(test)]
 mod tests;
+
+pub use access_key::KeyProspect;
+pub use login::LoginProspect;
 
 /// Everything that a plan tells of.
 pub struct Preview<'a> {
@@ -33,10 +36,8 @@ pub struct Preview<'a> {
     pub request: &'a Request,
     /// The secret, its records put in order in thought.
     pub secret: &'a SecretFacts,
-    /// The user's keys, where they could be read.
-    pub keys: Option<&'a [KeyFacts]>,
-    /// The plan, where one can be made.
-    pub plan: Option<&'a Plan>,
+    /// What would become of the credential.
+    pub prospect: Prospect<'a>,
     /// The hosts of every account and region that could be read.
     pub places: &'a [PlaceOutlook],
     /// What the hosts said, where they were inspected.
@@ -45,6 +46,59 @@ pub struct Preview<'a> {
     pub simulation: &'a Simulation,
     /// What would end a rotation, each with its remedy.
     pub refusals: &'a [String],
+}
+
+/// What would become of the credential, by its kind.
+pub enum Prospect<'a> {
+    /// An access key.
+    AccessKey(KeyProspect<'a>),
+    /// A login's password.
+    Login(LoginProspect<'a>),
+}
+
+impl Prospect<'_> {
+    /// Whether `rotate` would bring hosts to a version that none of them knows yet.
+    fn is_new(&self) -> bool {
+        match self {
+            Prospect::AccessKey(key) => key.is_new(),
+            Prospect::Login(login) => login.is_new(),
+        }
+    }
+
+    fn staging(&self) -> Vec<String> {
+        match self {
+            Prospect::AccessKey(key) => key.staging(),
+            Prospect::Login(login) => login.staging(),
+        }
+    }
+
+    fn holders(&self, preview: &Preview<'_>) -> Vec<String> {
+        match self {
+            Prospect::AccessKey(key) => key.holders(preview.secret),
+            Prospect::Login(login) => login.holders(preview.secret),
+        }
+    }
+
+    fn afterwards(&self, preview: &Preview<'_>) -> Vec<String> {
+        match self {
+            Prospect::AccessKey(key) => key.afterwards(preview),
+            Prospect::Login(login) => login.afterwards(preview),
+        }
+    }
+
+    fn warnings(&self) -> Vec<String> {
+        match self {
+            Prospect::AccessKey(key) => key.plan.map(|plan| plan.warnings.clone()).unwrap_or_default(),
+            Prospect::Login(_) => Vec::new(),
+        }
+    }
+
+    fn refused(&self) -> Option<String> {
+        match self {
+            Prospect::AccessKey(key) => key.refused(),
+            Prospect::Login(login) => login.refused(),
+        }
+    }
 }
 
 /// One account and region beforehand.
@@ -65,15 +119,15 @@ impl Preview<'_> {
         let fleet = self.fleet();
         let forbidden = self.forbidden();
         let lines = [
-            self.staging(),
-            self.holders(),
+            self.prospect.staging(),
+            self.prospect.holders(self),
             hosts(&fleet),
             self.places.iter().map(|outlook| self.waves(outlook)).collect(),
             self.unread(),
-            self.afterwards(),
+            self.prospect.afterwards(self),
             self.inspected(),
             self.simulation.lines(),
-            self.plan.map(|plan| plan.warnings.clone()).unwrap_or_default(),
+            self.prospect.warnings(),
             if forbidden.is_empty() { vec!["Nothing forbids it.".to_owned()] } else { forbidden },
         ];
         Report {
@@ -88,67 +142,6 @@ impl Preview<'_> {
         let mut fleet = Roster::default();
         self.places.iter().for_each(|outlook| fleet.merge(outlook.roster.clone()));
         fleet
-    }
-
-    /// Whether `rotate` would bring hosts to a version that none of them knows yet.
-    fn is_new(&self) -> bool {
-        match self.plan.map(|plan| &plan.stage) {
-            Some(Stage::Make { .. } | Stage::Check { .. } | Stage::Wait { .. } | Stage::FreeSlot { .. }) => true,
-            Some(
-                Stage::NotAsked | Stage::Pending { .. } | Stage::Announced { .. } | Stage::Turn(_) | Stage::Refused(_),
-            )
-            | None => false,
-        }
-    }
-
-    fn staging(&self) -> Vec<String> {
-        if self.keys.is_none() {
-            return vec!["What would be staged is unknown: the user's keys could not be read.".to_owned()];
-        }
-        let Some(plan) = self.plan else { return vec!["Nothing would be staged.".to_owned()] };
-        let staged = "stored as a new version, checked with STS and labelled AWSPENDING";
-        let line = match &plan.stage {
-            Stage::NotAsked => "Nothing would be staged: the leaked key is not the current one.".to_owned(),
-            Stage::Pending { version, key } => {
-                format!("The run would go on with the pending version {version} (key {key}).")
-            }
-            Stage::Check { version, key } => {
-                format!("The stored key {key} (version {version}) would be checked with STS and labelled AWSPENDING.")
-            }
-            Stage::Make { .. } => format!("A new access key would be made, {staged}."),
-            Stage::Wait { until, execution } => format!(
-                "The run would wait until {until} for the key that {execution} may have made; then a key would be {staged}."
-            ),
-            Stage::Announced { .. } | Stage::Turn(_) => "AWSPENDING would be moved back.".to_owned(),
-            Stage::FreeSlot { key, .. } => format!(
-                "The Inactive key {key} would be deleted at once, since the leaked key needs its slot; then a new access key would be made, {staged}."
-            ),
-            Stage::Refused(_) => "Nothing would be staged.".to_owned(),
-        };
-        vec![line]
-    }
-
-    /// The user's keys and what each is now.
-    fn holders(&self) -> Vec<String> {
-        let of = |key: &KeyFacts| {
-            let holds =
-                |version: Option<&_>| version.and_then(|version| self.secret.key_of(version)).as_ref() == Some(&key.id);
-            let what = match () {
-                () if holds(self.secret.pending()) => "pending",
-                () if holds(self.secret.current()) => "current",
-                () if self.is_stored_only(&key.id) => "stored, and not pending yet",
-                () if !self.secret.labels.contains_key(key.id.as_str()) => "in no version of the secret",
-                () if key.status == KeyStatus::Active => "of an earlier version; hosts may hold it",
-                () => "of an earlier version",
-            };
-            format!("Key {}: {what}.", key.describe())
-        };
-        self.keys.into_iter().flatten().map(of).collect()
-    }
-
-    /// Whether a run has stored a key that no host knows yet.
-    fn is_stored_only(&self, id: &AccessKeyId) -> bool {
-        matches!(self.plan.map(|plan| &plan.stage), Some(Stage::Check { key, .. }) if key == id)
     }
 
     /// Accounts and regions that could not be read: what is told of hosts is not about them.
@@ -197,7 +190,7 @@ impl Preview<'_> {
     }
 
     fn needs_canary(&self, roster: &Roster) -> bool {
-        self.is_new() || !roster.has_real_proof()
+        self.prospect.is_new() || !roster.has_real_proof()
     }
 
     /// Whether a place needs a canary and SSM sees nobody online who could be it.
@@ -209,60 +202,10 @@ impl Preview<'_> {
 
     fn commanded(&self, roster: &Roster) -> Vec<InstanceId> {
         let running = roster.proved.iter().chain(&roster.lacking).map(|host| &host.id);
-        match self.is_new() {
+        match self.prospect.is_new() {
             true => running.filter(|id| !self.request.without.contains(*id)).cloned().collect(),
             false => roster.to_command(self.request),
         }
-    }
-
-    /// What becomes of AWSCURRENT and of the keys, and when.
-    fn afterwards(&self) -> Vec<String> {
-        let Some(plan) = self.plan else { return Vec::new() };
-        let schedule = &self.settings.schedule;
-        let mut lines = Vec::new();
-        if self.is_new() || matches!(plan.stage, Stage::Pending { .. }) {
-            lines.push(format!(
-                "AWSCURRENT would move once {} % of the online hosts have proved the new version, the canary of every region with hosts among them.",
-                (self.settings.promote_share * 1000.0).round() / 10.0
-            ));
-            lines.extend(self.current_key().map(|key| self.retirement_of(&key)));
-        }
-        lines.extend(plan.retire.iter().map(|retirement| match retirement {
-            Retirement::Deactivate { key } => format!("Key {key} would be made Inactive."),
-            Retirement::RecordInactive { key } => format!("Key {key} is Inactive; the time would be recorded."),
-            Retirement::Delete { key, .. } => format!("Key {key} would be deleted."),
-            Retirement::NotYet { key, obstacles, earliest } => {
-                let when = earliest.map(|time| format!(" (earliest {time})")).unwrap_or_default();
-                format!("Key {key} would stay as it is{when}: {}.", obstacles.join("; "))
-            }
-        }));
-        lines.extend(plan.breaks.iter().map(|breaks| format!("Before that, people would be told: {breaks}")));
-        lines.extend(plan.next_rotation.map(|due| {
-            let paused = if schedule.paused { ", and the schedules are paused (schedule.paused)" } else { "" };
-            format!("By its age the current key is due on {}{paused}.", due.strftime("%Y-%m-%d"))
-        }));
-        lines
-    }
-
-    fn current_key(&self) -> Option<AccessKeyId> {
-        self.secret.key_of(self.secret.current()?)
-    }
-
-    /// What becomes of the key that is current now, once another is.
-    fn retirement_of(&self, key: &AccessKeyId) -> String {
-        if self.request.compromised.as_ref() == Some(key) {
-            return format!(
-                "Key {key} would be made Inactive in the same run, after every host that it breaks was named; it is deleted {} days later.",
-                self.settings.schedule.delete_after_days
-            );
-        }
-        let schedule = &self.settings.schedule;
-        let inactive = after(self.now, schedule.overlap());
-        format!(
-            "Key {key} would stay Active until {} at the earliest and until every running host has proved the new version, and be deleted on {} at the earliest.",
-            inactive.strftime("%Y-%m-%d"),
-            after(inactive, schedule.delete_after()).strftime("%Y-%m-%d")
-        )
     }
 
     fn inspected(&self) -> Vec<String> {
@@ -282,17 +225,7 @@ impl Preview<'_> {
     }
 
     fn forbidden(&self) -> Vec<String> {
-        let refused = self.plan.and_then(|plan| match &plan.stage {
-            Stage::Refused(refusal) => Some(refusal.to_string()),
-            Stage::NotAsked
-            | Stage::Pending { .. }
-            | Stage::Check { .. }
-            | Stage::Make { .. }
-            | Stage::Wait { .. }
-            | Stage::Announced { .. }
-            | Stage::Turn(_)
-            | Stage::FreeSlot { .. } => None,
-        });
+        let refused = self.prospect.refused();
         let mut lines: Vec<String> = Vec::new();
         for refusal in self.refusals.iter().cloned().chain(refused).chain(self.nobody_online()) {
             let line = format!("What forbids it: {refusal}.");
@@ -319,7 +252,7 @@ impl Preview<'_> {
     fn evidence(&self, fleet: &Roster) -> Value {
         json!({
             "rotation": self.settings.rotation,
-            "user": self.settings.user,
+            self.settings.credential.member(): self.settings.subject(),
             "execution": self.execution,
             "ended": self.now,
             "request": self.request,

@@ -1,6 +1,7 @@
 //! Whether the proofs suffice to move AWSCURRENT.
 
 use crate::error::StepError;
+use crate::host_answer::HostError;
 use crate::names::VersionId;
 use crate::summary::PlaceSummary;
 
@@ -37,6 +38,13 @@ pub fn judge(version: &VersionId, share: f64, places: &[PlaceSummary]) -> Result
         return missing(format!("{proved} of {online} online hosts proved it, and promoteShare is {share}"));
     }
     Ok(())
+}
+
+/// Whether a host's own policy refused the version's password: the same one will be refused again, so that another has to
+/// be made.
+pub fn is_password_refused(places: &[PlaceSummary]) -> bool {
+    let refused = HostError::PasswordRefused.name();
+    places.iter().flat_map(|place| &place.failures).any(|report| report.error == refused)
 }
 
 /// The failures of all places, each with cause and remedy.

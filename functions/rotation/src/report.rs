@@ -3,7 +3,7 @@
 
 use std::collections::BTreeSet;
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use serde_json::json;
 
 use crate::contracts::{Promoted, Report, StageOutcome, Staged};
@@ -13,7 +13,7 @@ use crate::plan::Retirement;
 use crate::promotion::name_failures;
 use crate::request::{Mode, Request};
 use crate::secret::Target;
-use crate::settings::Settings;
+use crate::settings::{Credential, Settings};
 use crate::summary::PlaceSummary;
 use crate::verdict::{CREDENTIAL_IN_THE_WAY, UNREACHABLE};
 
@@ -40,8 +40,10 @@ pub struct Record<'a> {
     pub places: &'a [PlaceSummary],
     /// The target at the end.
     pub target: Option<&'a Target>,
-    /// Its key.
+    /// Its key, where it holds one.
     pub target_key: Option<AccessKeyId>,
+    /// The login whose password it holds, where it holds one.
+    pub target_login: Option<String>,
     /// The hosts at the end.
     pub roster: &'a Roster,
     /// What became of old keys.
@@ -84,7 +86,7 @@ impl Record<'_> {
             (_, false) if self.has_failures() => "hosts need attention",
             (_, false) if !self.warnings.is_empty() => "a warning",
             (Mode::Abandon, false) => "abandoned",
-            (Mode::Rotate | Mode::Converge | Mode::Plan | Mode::Rollback, false) => "converged",
+            (Mode::Rotate | Mode::Converge | Mode::Plan | Mode::Rollback | Mode::Provision, false) => "converged",
         };
         format!("credential-rotation {}: {what}", self.settings.rotation).chars().take(99).collect()
     }
@@ -105,10 +107,42 @@ impl Record<'_> {
 
     fn staging(&self) -> Vec<String> {
         let promoted = self.promoted.version.as_ref().filter(|_| self.promoted.promoted);
-        let others = if self.request.compromised.is_some() { "" } else { "; both keys stay Active" };
+        let others = match &self.settings.credential {
+            Credential::AccessKey(_) if self.request.compromised.is_none() => "; both keys stay Active",
+            Credential::AccessKey(_) | Credential::Login(_) => "",
+        };
         let promotion = promoted.map(|version| format!("Version {version} is now AWSCURRENT{others}."));
         let message = Some(self.staged.message.clone()).filter(|message| !message.is_empty());
-        message.into_iter().chain(promotion).collect()
+        message.into_iter().chain(promotion).chain(self.gap()).collect()
+    }
+
+    /// How long applications could be refused that had read the last password of a login that is the only one.
+    fn gap(&self) -> Option<String> {
+        let gaps = self.gaps();
+        let (host, longest) = gaps.iter().max_by_key(|(_, gap)| *gap)?;
+        Some(format!(
+            "Between the change and the promotion a host refused applications that had read the last password: at most {} s on {} hosts, the longest on {}.",
+            longest.as_secs(),
+            gaps.len(),
+            host.describe()
+        ))
+    }
+
+    /// For each host that proved the promoted password of an only login: from when its command was asked for, which is
+    /// before it changed anything, until the promotion. Where two logins take turns nobody waits for anything.
+    fn gaps(&self) -> Vec<(&Host, SignedDuration)> {
+        let (Credential::Login(login), Some(promoted)) = (&self.settings.credential, self.promoted.at) else {
+            return Vec::new();
+        };
+        if login.is_alternating() {
+            return Vec::new();
+        }
+        let of = |host: &Host| {
+            let entry = host.ledger.as_ref()?;
+            let is_of_this = Some(&entry.version) == self.promoted.version.as_ref() && entry.commanded <= promoted;
+            is_of_this.then(|| promoted.duration_since(entry.commanded))
+        };
+        self.roster.all().filter_map(|host| Some((host, of(host)?))).collect()
     }
 
     fn fleet(&self) -> Vec<String> {
@@ -119,8 +153,10 @@ impl Record<'_> {
                 "{proved} of {running} running hosts proved it; the next converge proves them once more."
             )];
         }
-        let key = self.target_key.as_ref().map(|key| format!(" (key {key})")).unwrap_or_default();
-        vec![format!("{proved} of {running} running hosts hold a believed proof of version {}{key}.", target.version)]
+        let key = self.target_key.as_ref().map(|key| format!(" (key {key})"));
+        let login = self.target_login.as_ref().map(|login| format!(" (a password of {login})"));
+        let what = key.or(login).unwrap_or_default();
+        vec![format!("{proved} of {running} running hosts hold a believed proof of version {}{what}.", target.version)]
     }
 
     /// Running hosts that have proved the target. Belief starts anew with every promotion, so that after one it is those
@@ -224,7 +260,7 @@ impl Record<'_> {
             }
             Retirement::Deactivate { key } => format!(
                 "Key {key} was made Inactive. To undo: aws iam update-access-key --user-name {} --access-key-id {key} --status Active",
-                self.settings.user
+                self.settings.subject()
             ),
             Retirement::RecordInactive { key } => format!("Key {key} is Inactive; the time was recorded."),
             Retirement::Delete { key, .. } => format!("Key {key} was deleted."),
@@ -282,13 +318,15 @@ impl Record<'_> {
         };
         json!({
             "rotation": self.settings.rotation,
-            "user": self.settings.user,
+            self.settings.credential.member(): self.settings.subject(),
             "execution": self.execution,
             "started": self.started,
             "ended": self.now,
             "request": self.request,
             "version": self.target.map(|target| &target.version),
             "key": self.target_key,
+            "login": self.target_login,
+            "gapSeconds": self.gaps().iter().map(|(_, gap)| gap.as_secs()).max(),
             "since": self.target.map(|target| target.since),
             "promoted": self.promoted.promoted,
             "hosts": {

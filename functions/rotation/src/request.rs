@@ -53,6 +53,8 @@ pub enum Mode {
     Abandon,
     /// Makes the version that was current before the target, and promotes it once it is proved.
     Rollback,
+    /// For logins: a `rotate` that also creates the login whose turn it is where it is missing, with the other's rights.
+    Provision,
 }
 
 impl Request {
@@ -124,7 +126,7 @@ impl Request {
     pub fn once_turned(&self) -> Request {
         let mode = match self.mode {
             Mode::Abandon | Mode::Rollback => Mode::Converge,
-            Mode::Rotate | Mode::Converge | Mode::Plan => self.mode,
+            Mode::Rotate | Mode::Converge | Mode::Plan | Mode::Provision => self.mode,
         };
         Request { mode, ..self.clone() }
     }

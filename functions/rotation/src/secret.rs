@@ -113,6 +113,11 @@ impl SecretFacts {
         self.private_labels().find(|(_, holder)| *holder == version).map(|(key, _)| key)
     }
 
+    /// Whether a private label says that a version is ours: a key's, or a login's.
+    pub fn is_ours(&self, version: &VersionId) -> bool {
+        self.key_of(version).is_some() || self.made_of(version).is_some()
+    }
+
     /// Labelled versions whose key no private label tells, so that their value must be read once.
     pub fn unadopted(&self) -> Vec<VersionId> {
         let mut versions: Vec<VersionId> =

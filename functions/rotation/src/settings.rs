@@ -3,32 +3,36 @@
 //! Architecture invariant: no default stands here. `statemachine/settings.schema.json` holds every default with its
 //! reason and is applied at deploy, so that the console shows what is in force. What a schema cannot say, that
 //! settings hold together, is said by [`Settings::check`].
+//!
+//! What every rotation is told stands in [`Settings`]; what only one kind of credential needs, in
+//! [`AccessKeySettings`] and [`LoginSettings`]. How both are written as one object is the business of `written`.
+
+mod access_key;
+mod login;
+mod written;
 
 use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
 
 use crate::error::StepError;
 
-/// Characters of the lists that a command carries: what SSM's 64 KB leave beside the document.
-pub const LISTS_OF_A_COMMAND: usize = 1_500;
+pub use access_key::{AccessKeySettings, KeyCheckSettings, ProofKind, ProofSettings, RetirementSettings, StoppedHosts};
+pub use login::{LoginSettings, WhileInUse};
+use written::Written;
 
 /// Accounts and regions of one rotation: what they report together has to fit a state's 256 KiB.
 pub const PLACES: usize = 20;
 
 /// Everything a rotation is told.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
+#[serde(try_from = "Written", into = "Written")]
 pub struct Settings {
     /// The rotation's short name: part of the ledger's tag and of file names on the hosts.
     pub rotation: String,
     /// Where the credential is kept.
     pub secret: SecretSettings,
-    /// The IAM user whose key is rotated.
-    pub user: String,
-    /// SQL Server credentials that hold the key: S3 URLs.
-    pub credentials: Vec<String>,
-    /// `S3 Access Key` credentials on the hosts that are none of this rotation's business.
-    pub foreign_credentials: Vec<String>,
+    /// What is rotated.
+    pub credential: Credential,
     /// Which instances hold it.
     pub fleet: FleetSettings,
     /// What SSM runs on them.
@@ -37,20 +41,31 @@ pub struct Settings {
     pub inspect_document: InspectDocumentSettings,
     /// How the hosts' SQL Server is reached.
     pub sql_server: SqlServerSettings,
-    /// What counts as a proof.
-    pub proof: ProofSettings,
     /// When things happen.
     pub schedule: ScheduleSettings,
-    /// Share of the online hosts that must have proved a version before it is promoted, 0 to 1.
-    pub promote_share: f64,
-    /// What stopped hosts mean for retirement.
-    pub stopped_hosts: StoppedHosts,
     /// How commands are sent.
     pub waves: WaveSettings,
-    /// How a new key is checked before any host learns of it.
-    pub key_check: KeyCheckSettings,
     /// Where people are told: an SNS topic's ARN.
     pub topic: String,
+}
+
+/// What is rotated: the kinds that one set of functions serves.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Credential {
+    /// `iamAccessKey`: the key with which SQL Server backs up to S3.
+    AccessKey(Box<AccessKeySettings>),
+    /// `sqlServerLogin`: a login of the hosts' SQL Server, or two that take turns.
+    Login(Box<LoginSettings>),
+}
+
+impl Credential {
+    /// The member of evidence that says whose credential it is.
+    pub fn member(&self) -> &'static str {
+        match self {
+            Credential::AccessKey(_) => "user",
+            Credential::Login(_) => "logins",
+        }
+    }
 }
 
 /// Where the credential is kept.
@@ -67,9 +82,9 @@ pub struct SecretSettings {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub enum ValueFormat {
-    /// `AKID:SECRET`, as the published solution stores it.
+    /// `AKID:SECRET`, as the published solution stores it; a login's password alone.
     Plain,
-    /// `{"accessKeyId": …, "secretAccessKey": …}`.
+    /// `{"accessKeyId": …, "secretAccessKey": …}`; a login in the shape of AWS's own database secrets.
     Json,
 }
 
@@ -139,28 +154,6 @@ pub struct SqlServerSettings {
     pub endpoints: Vec<String>,
     /// Whether a certificate that no authority vouches for is accepted.
     pub trust_server_certificate: bool,
-    /// Whether a credential that an instance lacks is created.
-    pub create_missing_credential: bool,
-}
-
-/// What counts as a proof.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
-pub struct ProofSettings {
-    /// The kind.
-    pub kind: ProofKind,
-    /// The folder below the credential's URL that proofs write to.
-    pub prefix: String,
-}
-
-/// The kinds of proof.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub enum ProofKind {
-    /// A tiny real backup of `model`.
-    Backup,
-    /// A signed STS call from the host, which says nothing of the bucket.
-    None,
 }
 
 /// When things happen.
@@ -169,14 +162,8 @@ pub enum ProofKind {
 pub struct ScheduleSettings {
     /// Days between rotations.
     pub rotate_every_days: u32,
-    /// The policy: no key may be older, in days.
+    /// The policy: no credential may be older, in days.
     pub maximum_age_days: u32,
-    /// Days both keys stay Active after a promotion.
-    pub overlap_days: u32,
-    /// Hours since the last use of a key before it is made Inactive.
-    pub quiet_period_hours: u32,
-    /// Days between Inactive and deleted.
-    pub delete_after_days: u32,
     /// Days after which a host that has proved the target is asked to prove it again.
     pub reprove_every_days: u32,
     /// Whether the schedules and the start of `converge` when a host starts are stopped; runs by hand are not.
@@ -184,18 +171,6 @@ pub struct ScheduleSettings {
 }
 
 impl ScheduleSettings {
-    /// The overlap as a duration.
-    pub fn overlap(&self) -> SignedDuration {
-        days(self.overlap_days)
-    }
-    /// The quiet period as a duration.
-    pub fn quiet_period(&self) -> SignedDuration {
-        SignedDuration::from_hours(i64::from(self.quiet_period_hours))
-    }
-    /// The wait between Inactive and deleted as a duration.
-    pub fn delete_after(&self) -> SignedDuration {
-        days(self.delete_after_days)
-    }
     /// Proofs from before this are asked for again.
     pub fn reprove_before(&self, now: Timestamp) -> Timestamp {
         now.checked_sub(days(self.reprove_every_days)).unwrap_or(Timestamp::MIN)
@@ -208,16 +183,6 @@ impl ScheduleSettings {
 
 fn days(count: u32) -> SignedDuration {
     SignedDuration::from_hours(24 * i64::from(count))
-}
-
-/// What stopped hosts mean for retirement.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub enum StoppedHosts {
-    /// They do not hold it up: they are brought to the target when they start.
-    Release,
-    /// They hold it up until they have proved.
-    Hold,
 }
 
 /// How commands are sent.
@@ -240,18 +205,6 @@ pub struct WaveSettings {
     pub poll_seconds: u32,
 }
 
-/// How a new key is checked.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
-pub struct KeyCheckSettings {
-    /// Successes in a row.
-    pub successes: u32,
-    /// Checks after which the key is given up for this run.
-    pub attempts: u32,
-    /// Seconds between checks.
-    pub seconds_between: u32,
-}
-
 impl Settings {
     /// Reads settings and refuses those that do not hold together, with their JSON path.
     pub fn parse(value: &serde_json::Value) -> Result<Settings, StepError> {
@@ -265,17 +218,9 @@ impl Settings {
     /// What no schema can say: that the settings hold together.
     pub fn check(&self) -> Result<(), StepError> {
         let schedule = &self.schedule;
-        let needs_slot_after =
-            schedule.overlap_days + schedule.delete_after_days + schedule.quiet_period_hours.div_ceil(24);
-        refuse(schedule.rotate_every_days <= needs_slot_after, "schedule.rotateEveryDays", || {
-            format!(
-                "a rotation every {} days needs a free key slot before the last key is gone: overlapDays + deleteAfterDays + quietPeriodHours are {needs_slot_after} days",
-                schedule.rotate_every_days
-            )
-        })?;
         refuse(schedule.maximum_age_days <= schedule.rotate_every_days, "schedule.maximumAgeDays", || {
             format!(
-                "a key may be {} days old and is rotated every {}: leave a margin",
+                "a credential may be {} days old and is rotated every {}: leave a margin",
                 schedule.maximum_age_days, schedule.rotate_every_days
             )
         })?;
@@ -292,62 +237,19 @@ impl Settings {
         refuse(longest > 40_000, "waves.waveTimeoutSeconds", || {
             format!("2 x attempts waves of {} s do not fit the state machine's 12 hours", waves.wave_timeout_seconds)
         })?;
-        self.check_overlap_exceeds_waits()?;
-        self.check_credentials()?;
+        match &self.credential {
+            Credential::AccessKey(key) => key.check(self)?,
+            Credential::Login(login) => login.check()?,
+        }
         self.check_documents()?;
-        self.check_parameters_fit()?;
         self.check_targets()
-    }
-
-    /// DESIGN section 5: the waits exceed every time-out, so that nothing late can surprise a retirement.
-    fn check_overlap_exceeds_waits(&self) -> Result<(), StepError> {
-        let overlap_seconds = self.schedule.overlap_days.saturating_mul(86_400);
-        let quiet_seconds = self.schedule.quiet_period_hours.saturating_mul(3_600);
-        let longest = self.waves.wave_timeout_seconds;
-        refuse(overlap_seconds <= longest, "schedule.overlapDays", || {
-            format!("the overlap must be longer than waves.waveTimeoutSeconds ({longest} s)")
-        })?;
-        refuse(quiet_seconds <= longest, "schedule.quietPeriodHours", || {
-            format!("the quiet period must be longer than waves.waveTimeoutSeconds ({longest} s)")
-        })
     }
 
     /// A plan must be able to change nothing, and only the document that it sends can promise that.
     fn check_documents(&self) -> Result<(), StepError> {
         refuse(self.inspect_document.name == self.document.name, "inspectDocument.name", || {
-            "it is the document that alters credentials (document.name); a plan needs one that only reads".to_owned()
+            "it is the document that changes hosts (document.name); a plan needs one that only reads".to_owned()
         })
-    }
-
-    /// SSM's 64 KB are for the document together with the parameters of a command (FACTS C), and the document takes
-    /// most of them.
-    fn check_parameters_fit(&self) -> Result<(), StepError> {
-        let lists = [&self.credentials, &self.foreign_credentials, &self.sql_server.endpoints];
-        let characters: usize = lists.into_iter().flatten().map(|word| word.chars().count() + 1).sum();
-        refuse(characters > LISTS_OF_A_COMMAND, "credentials", || {
-            format!(
-                "credentials, foreignCredentials and sqlServer.endpoints have {characters} characters together, and a command carries {LISTS_OF_A_COMMAND}: make a second rotation"
-            )
-        })
-    }
-
-    fn check_credentials(&self) -> Result<(), StepError> {
-        for (index, url) in self.credentials.iter().enumerate() {
-            let path = format!("credentials[{index}]");
-            // The host's name in the temporary credential is an instance id (19 characters) and two slashes.
-            let temporary = url.chars().count() + self.proof.prefix.chars().count() + 21;
-            refuse(temporary > 128, &path, || {
-                format!(
-                    "the temporary credential below it would have a name of {temporary} characters, and SQL Server takes 128"
-                )
-            })?;
-            refuse(url.ends_with('/'), &path, || "a credential's name has no slash at its end".to_owned())?;
-            refuse(self.foreign_credentials.contains(url), &path, || {
-                "it is declared foreign as well; say which it is".to_owned()
-            })?;
-            refuse(self.credentials[..index].contains(url), &path, || "it is listed twice".to_owned())?;
-        }
-        Ok(())
     }
 
     fn check_targets(&self) -> Result<(), StepError> {
@@ -364,6 +266,47 @@ impl Settings {
             })?;
         }
         Ok(())
+    }
+
+    /// What a rotation of an access key is told; the settings of another kind are refused by who can only rotate keys.
+    pub fn access_key(&self) -> Result<&AccessKeySettings, StepError> {
+        match &self.credential {
+            Credential::AccessKey(key) => Ok(key),
+            Credential::Login(_) => Err(wrong_kind("iamAccessKey")),
+        }
+    }
+
+    /// What a rotation of a login is told; the settings of another kind are refused by who can only rotate logins.
+    pub fn login(&self) -> Result<&LoginSettings, StepError> {
+        match &self.credential {
+            Credential::Login(login) => Ok(login),
+            Credential::AccessKey(_) => Err(wrong_kind("sqlServerLogin")),
+        }
+    }
+
+    /// The SQL Server credentials that hold it, S3 URLs; a login's password is held under none.
+    pub fn credentials(&self) -> &[String] {
+        match &self.credential {
+            Credential::AccessKey(key) => &key.credentials,
+            Credential::Login(_) => &[],
+        }
+    }
+
+    /// Share of the online hosts that must have proved a version before it is promoted. Applications read a login's
+    /// password for every host at once, so of logins it is always all.
+    pub fn promote_share(&self) -> f64 {
+        match &self.credential {
+            Credential::AccessKey(key) => key.promote_share,
+            Credential::Login(_) => 1.0,
+        }
+    }
+
+    /// Whose credential it is, for people and for evidence: the IAM user, or the logins.
+    pub fn subject(&self) -> String {
+        match &self.credential {
+            Credential::AccessKey(key) => key.user.clone(),
+            Credential::Login(login) => login.names.join(" and "),
+        }
     }
 
     /// Every account and region of the fleet, in the settings' order.
@@ -383,6 +326,14 @@ fn refuse(is_wrong: bool, path: &str, problem: impl FnOnce() -> String) -> Resul
         return Err(StepError::InvalidSettings { path: path.to_owned(), problem: problem() });
     }
     Ok(())
+}
+
+/// A function stands behind a state machine whose settings it cannot serve.
+fn wrong_kind(needed: &str) -> StepError {
+    StepError::InvalidSettings {
+        path: "kind".to_owned(),
+        problem: format!("this function serves {needed} only: deploy the state machine again, with the functions of its kind"),
+    }
 }
 
 /// One account and region: the unit that one Map iteration works on.

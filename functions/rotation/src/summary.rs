@@ -1,12 +1,12 @@
 //! How one account and region stands when it is done: counts, and the few failures that are named.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::fleet::Roster;
-use crate::host_answer::HostAnswer;
+use crate::host_answer::{HostAnswer, ReplicaRole, SeenInstance};
 use crate::names::{InstanceId, VersionId};
 use crate::settings::Place;
 use crate::verdict::HostReport;
@@ -57,9 +57,26 @@ pub struct PlaceInspection {
     pub products: BTreeMap<String, u32>,
     /// Instances by the version of the secret that their host's marker names; empty for those that it says nothing of.
     pub holds: BTreeMap<String, u32>,
+    /// The replica groups that instances belong to, by name.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub replicas: BTreeMap<String, SeenReplicas>,
     /// Everything that was found: failures, credentials in the way, silent hosts; those that are named and those that
     /// are not.
     pub findings: u32,
+}
+
+/// What the replicas of one availability group said of themselves.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct SeenReplicas {
+    /// Replicas that the group has, by the most that one of them knows of.
+    pub members: u32,
+    /// Replicas that answered.
+    pub answered: u32,
+    /// The hosts that held the primary role.
+    pub primaries: BTreeSet<InstanceId>,
+    /// Short hashes of the logins' SIDs; more than one means that replicas differ.
+    pub sids: BTreeSet<String>,
 }
 
 impl PlaceInspection {
@@ -75,12 +92,26 @@ impl PlaceInspection {
             let major = instance.product.split('.').next().unwrap_or_default().to_owned();
             *self.products.entry(major).or_default() += 1;
             *self.holds.entry(instance.holds.clone().unwrap_or_default()).or_default() += 1;
+            self.replicas_of(host, instance);
         }
         let failures = answer.failures.iter();
         let failures = failures
             .map(|failure| HostReport::new(host.clone(), &failure.instance, failure.error.name(), &failure.message));
         let blocking = answer.blocking.iter().map(|credential| HostReport::in_the_way(host, credential));
         failures.chain(blocking).collect()
+    }
+}
+
+impl PlaceInspection {
+    fn replicas_of(&mut self, host: &InstanceId, instance: &SeenInstance) {
+        let Some(replica) = &instance.replica else { return };
+        let seen = self.replicas.entry(replica.group.clone()).or_default();
+        seen.members = seen.members.max(replica.replicas);
+        seen.answered += 1;
+        seen.sids.insert(replica.sids.clone());
+        if replica.role == ReplicaRole::Primary {
+            seen.primaries.insert(host.clone());
+        }
     }
 }
 

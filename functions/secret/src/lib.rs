@@ -132,6 +132,7 @@ async fn apply(client: &Client, arn: &str, settling: &Settling) -> Result<(), St
         Settling::Adopt { key, version, from } => {
             move_label(client, arn, key.as_str(), from.as_ref(), Some(version)).await
         }
+        Settling::Label { label, from, to } => move_label(client, arn, label, from.as_ref(), to.as_ref()).await,
         Settling::CloseIntent => forget(client, arn, Intent::TAGS).await,
         Settling::ForgetInactive { key } => forget(client, arn, [inactive_tag(key.as_str()).as_str()]).await,
         Settling::RecordStanding { standing } => record(client, arn, [(STANDING_TAG, standing.to_tag())]).await,

@@ -5,6 +5,8 @@
 
 use std::collections::HashMap;
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD as BASE64;
 use aws_sdk_ssm::types::{CloudWatchOutputConfig, Command as SsmCommand, CommandFilter, CommandFilterKey, Target};
 use jiff::{SignedDuration, Timestamp};
 use lambda::{AwsFailure, AwsResult};
@@ -12,7 +14,8 @@ use rotation::StepError;
 use rotation::contracts::SendInput;
 use rotation::names::VersionId;
 use rotation::secret::SecretFacts;
-use rotation::settings::{ProofKind, Settings};
+use rotation::request::{Mode, Request};
+use rotation::settings::{AccessKeySettings, Credential, LoginSettings, ProofKind, Settings, WhileInUse};
 use rotation::waves::{self, Addressees, Progress};
 
 /// What hosts are asked to do.
@@ -24,13 +27,21 @@ pub(crate) struct Errand<'a> {
 
 impl<'a> Errand<'a> {
     /// Bring every SQL Server instance to the target, and prove it.
-    pub(crate) fn apply(settings: &'a Settings, secret: &SecretFacts, version: &VersionId) -> Errand<'a> {
-        let proof = match settings.proof.kind {
-            ProofKind::Backup => "backup",
-            ProofKind::None => "none",
-        };
+    pub(crate) fn apply(
+        settings: &'a Settings,
+        request: &Request,
+        secret: &SecretFacts,
+        version: &VersionId,
+    ) -> Errand<'a> {
         let mut parameters = parameters(settings, secret, version);
-        parameters.push(("proof", proof.to_owned()));
+        parameters.extend(match &settings.credential {
+            Credential::AccessKey(key) => vec![("proof", proof(key).to_owned())],
+            Credential::Login(login) => vec![
+                ("createMissing", login.create_missing.to_string()),
+                ("unlock", login.unlock.to_string()),
+                ("provision", (request.mode == Mode::Provision).to_string()),
+            ],
+        });
         Errand { document: &settings.document.name, version: &settings.document.version, parameters }
     }
 
@@ -153,20 +164,54 @@ fn targets(settings: &Settings) -> Vec<Target> {
     settings.fleet.tags.iter().map(target).collect()
 }
 
-/// What both documents take. Names and ARNs only: parameters are seen by everyone who may read CloudTrail (FACTS C).
+fn proof(key: &AccessKeySettings) -> &'static str {
+    match key.proof.kind {
+        ProofKind::Backup => "backup",
+        ProofKind::None => "none",
+    }
+}
+
+/// What both documents of a kind take. Names and ARNs only: parameters are seen by everyone who may read CloudTrail (FACTS C).
 fn parameters(settings: &Settings, secret: &SecretFacts, version: &VersionId) -> Vec<(&'static str, String)> {
     let sql_server = &settings.sql_server;
-    vec![
+    let mut parameters = vec![
         ("rotation", settings.rotation.clone()),
         ("secretArn", secret.arn.clone()),
         ("versionId", version.0.clone()),
-        ("credentials", settings.credentials.join(" ")),
-        ("foreignCredentials", settings.foreign_credentials.join(" ")),
         ("endpoints", sql_server.endpoints.join(" ")),
         ("administratorSecretArn", sql_server.administrator_secret.clone().unwrap_or_default()),
-        ("proofPrefix", settings.proof.prefix.clone()),
-        ("createMissing", sql_server.create_missing_credential.to_string()),
         ("trustServerCertificate", sql_server.trust_server_certificate.to_string()),
         ("executionTimeout", settings.waves.execution_timeout_seconds.to_string()),
+    ];
+    parameters.extend(match &settings.credential {
+        Credential::AccessKey(key) => of_access_key(key),
+        Credential::Login(login) => of_login(login),
+    });
+    parameters
+}
+
+fn of_access_key(key: &AccessKeySettings) -> Vec<(&'static str, String)> {
+    vec![
+        ("credentials", key.credentials.join(" ")),
+        ("foreignCredentials", key.foreign_credentials.join(" ")),
+        ("proofPrefix", key.proof.prefix.clone()),
+        ("createMissing", key.create_missing_credential.to_string()),
+    ]
+}
+
+/// Names of logins and databases may hold any character, and SSM replaces parameters in the text of a script: they travel
+/// as base64 of JSON, in which no shell reads anything.
+fn of_login(login: &LoginSettings) -> Vec<(&'static str, String)> {
+    let encoded = |names: &[String]| BASE64.encode(serde_json::json!(names).to_string());
+    let while_in_use = match login.while_in_use {
+        WhileInUse::Refuse => "refuse",
+        WhileInUse::Change => "change",
+    };
+    vec![
+        ("logins", encoded(&login.names)),
+        ("instances", encoded(&login.instances)),
+        ("containedDatabases", encoded(&login.contained_databases)),
+        ("replicaGroups", encoded(&login.replica_groups)),
+        ("whileInUse", while_in_use.to_owned()),
     ]
 }

@@ -34,7 +34,7 @@ impl SendCommand {
         let secret = secret::look(&self.secretsmanager, &settings.secret.id).await?;
         let Some(labelled) = secret.pending().or(secret.current()) else { return Ok(nothing_to_hold_yet(&input)) };
         // A secret that no run has adopted yet has no target, and hosts that can be asked all the same.
-        if input.request.inspect_hosts {
+        if input.is_inspection() {
             return inspection::send(&self.environment, &input, &secret, labelled).await;
         }
         let staged = input.staged.version.as_ref().filter(|_| input.staged.outcome == StageOutcome::Pending);
@@ -63,7 +63,7 @@ impl SendCommand {
                 PlaceSummary::new(&input.place, &target.version, &roster, count, &reports),
             ));
         };
-        let errand = Errand::apply(settings, &secret, &target.version);
+        let errand = Errand::apply(settings, &input.request, &secret, &target.version);
         let command_id = errand.send_once(&clients, &input, &progress, &addressees).await?;
         Ok(Command {
             outcome: CommandOutcome::Wait,

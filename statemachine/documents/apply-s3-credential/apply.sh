@@ -1,6 +1,6 @@
 # shellcheck shell=bash
 # Brings every SQL Server instance of this host to the target version of a rotation's secret, and proves it. Follows
-# host/linux.sh in one shell.
+# host/linux.sh and host/credentials.sh in one shell.
 #
 # The host reads the target under a lock, and once more at the end: so an old, late or doubled command does no harm.
 #
@@ -35,17 +35,6 @@ main() {
 
 check_proof() {
   [[ $proof == backup || $proof == none ]] || refuse_parameter proof
-}
-
-# Written beside and renamed, so that a host that dies here has the old marker or the new one.
-write_marker() {
-  local endpoint
-  {
-    printf '# endpoint, version held, since when, modify dates of its credentials\n' || return 1
-    for endpoint in "${!marker[@]}"; do
-      printf '%s %s\n' "$endpoint" "${marker["$endpoint"]}" || return 1
-    done
-  } 2>/dev/null >"$marker_file.new" && mv -f "$marker_file.new" "$marker_file"
 }
 
 # ---- Every instance ----
@@ -240,10 +229,6 @@ with_access_key() {
 # A credential's name as the instance has it: a server whose collation tells cases apart knows no other.
 as_spelled() { # name
   printf '%s' "${spelled["${1,,}"]-$1}"
-}
-
-quoted_name() { # name
-  printf '[%s]' "${1//]/]]}"
 }
 
 # ---- The answer ----

@@ -1,11 +1,11 @@
 #!/usr/bin/env bash
-# What both documents do on a Linux host, before they differ: read the parameters, the marker and the two secrets, hold
-# the lock, look at every SQL Server instance and its credentials, and answer. Nothing here changes an instance.
+# What every document does on a Linux host, whatever it brings there: read the parameters, the marker and the secrets,
+# hold the lock, ask SQL Server, and answer. Nothing here changes an instance.
 #
 # The command only says which rotation; the version in it is a hint. What the target is, the host reads itself.
 #
-# A document's own script follows this one in the same shell. It holds main and print_answer, and its last line is the
-# only one of both that does anything.
+# Two files follow this one in the same shell: what both documents of a kind share (credentials.sh or logins.sh), and the
+# document's own script. That holds main and print_answer, and its last line is the only one that does anything.
 #
 # stdout carries one JSON object (its fields: functions/rotation/src/host_answer.rs) and nothing else; a line for each
 # instance goes to stderr, from where SSM sends it to CloudWatch, and to a size-limited log on the host.
@@ -31,12 +31,8 @@ PATH=$PATH:/opt/mssql-tools18/bin:/opt/mssql-tools/bin:/usr/local/bin
 rotation=${SSM_rotation-'{{ rotation }}'}
 secret_arn=${SSM_secretArn-'{{ secretArn }}'}
 hint=${SSM_versionId-'{{ versionId }}'}
-credentials=${SSM_credentials-'{{ credentials }}'}
-foreign_credentials=${SSM_foreignCredentials-'{{ foreignCredentials }}'}
 endpoints=${SSM_endpoints-'{{ endpoints }}'}
 administrator_secret_arn=${SSM_administratorSecretArn-'{{ administratorSecretArn }}'}
-proof_prefix=${SSM_proofPrefix-'{{ proofPrefix }}'}
-create_missing=${SSM_createMissing-'{{ createMissing }}'}
 trust_server_certificate=${SSM_trustServerCertificate-'{{ trustServerCertificate }}'}
 
 host=${AWS_SSM_INSTANCE_ID-}
@@ -48,9 +44,9 @@ patience_seconds=${CREDENTIAL_ROTATION_PATIENCE:-30}
 
 readonly LOG_LIMIT_BYTES=262144 ANSWER_LIMIT_BYTES=1950 MESSAGE_LIMIT_BYTES=240
 
-version='' found='' access_key_id='' secret_access_key=''
+version='' found=''
 proved=0 nothing_to_hold=0 failed=0 touched=false
-failures=() blocking=()
+failures=() blocking=() secret_values=()
 declare -A changed=() marker=() may_be_absent=()
 
 # ---- What the command asks for ----
@@ -61,23 +57,10 @@ check_parameters() {
   [[ $secret_arn == arn:*:secretsmanager:*:*:secret:* ]] || refuse_parameter secretArn
   [[ $hint =~ ^[A-Za-z0-9-]{32,64}$ ]] || refuse_parameter versionId
   [[ $administrator_secret_arn == arn:*:secretsmanager:*:*:secret:* ]] || refuse_parameter administratorSecretArn
-  [[ $proof_prefix =~ ^[A-Za-z0-9._-]{1,40}$ ]] || refuse_parameter proofPrefix
-  read -ra credential_urls <<<"$credentials"
-  read -ra foreign_urls <<<"$foreign_credentials"
   read -ra endpoint_names <<<"$endpoints"
   note_optional_endpoints
-  ((${#credential_urls[@]} >= 1 && ${#credential_urls[@]} <= 20)) || refuse_parameter credentials
-  are_urls "${credential_urls[@]}" || refuse_parameter credentials
-  are_urls "${foreign_urls[@]}" || refuse_parameter foreignCredentials
   ((${#endpoint_names[@]} >= 1)) || refuse_parameter endpoints
-}
-
-# Go's patterns cannot count as far as SQL Server's 128 characters of a credential's name.
-are_urls() { # name…
-  local url
-  for url in "$@"; do
-    [[ $url =~ ^s3://[A-Za-z0-9._:/-]{1,123}$ ]] || return 1
-  done
+  check_own_parameters
 }
 
 # An endpoint with a question mark is not on every host of the fleet.
@@ -120,7 +103,7 @@ take_lock() {
 }
 
 # The marker has one line for each instance: endpoint, version, time, and the modify dates that the credentials had
-# then. Where a credential's date is another today, somebody else altered it and the line says nothing.
+# then. Where a credential's date is another today, somebody else altered it and the line says nothing of it.
 read_marker() {
   local endpoint held rest
   if [[ -f $marker_file ]]; then
@@ -131,6 +114,17 @@ read_marker() {
       if [[ -z $found || $held != "$hint" ]]; then found=$held; fi
     done <"$marker_file"
   fi
+}
+
+# Written beside and renamed, so that a host that dies here has the old marker or the new one.
+write_marker() {
+  local endpoint
+  {
+    printf '# endpoint, version held, since when, modify dates of its credentials\n' || return 1
+    for endpoint in "${!marker[@]}"; do
+      printf '%s %s\n' "$endpoint" "${marker["$endpoint"]}" || return 1
+    done
+  } 2>/dev/null >"$marker_file.new" && mv -f "$marker_file.new" "$marker_file"
 }
 
 # Fails where the line is not on the disk, which stops nobody who does not ask.
@@ -161,11 +155,11 @@ fetch_secret() { # arn, then which version
 
 # The target is the version labelled AWSPENDING if there is one, else AWSCURRENT. A label without a version, and a
 # version that RotateSecret left empty, both answer ResourceNotFoundException (FACTS D).
-read_target() { # sets version and target_value
+read_target() { # sets version, target_value and target_label
   local label
   for label in AWSPENDING AWSCURRENT; do
     if fetch_secret "$secret_arn" --version-stage "$label"; then
-      version=$fetched_version target_value=$fetched_value
+      version=$fetched_version target_value=$fetched_value target_label=$label
       return
     fi
     [[ $fetch_error == *"(ResourceNotFoundException)"* ]] || break
@@ -183,28 +177,6 @@ await_hinted_target() {
   done
 }
 
-# The value is AKID:SECRET, as the published solution stores it, or a JSON object.
-read_access_key() { # value; sets access_key_id and secret_access_key
-  local value=$1
-  value=${value#"${value%%[![:space:]]*}"} value=${value%"${value##*[![:space:]]}"}
-  access_key_id='' secret_access_key=''
-  if [[ $value =~ ^[[:space:]]*\{ ]]; then
-    parse_flat_object "$value" || return 1
-    access_key_id=${members[accessKeyId]-${members[AccessKeyId]-}}
-    secret_access_key=${members[secretAccessKey]-${members[SecretAccessKey]-}}
-  elif [[ $value == *:* ]]; then
-    access_key_id=${value%%:*}
-    secret_access_key=${value#*:}
-  fi
-  # SQL Server splits SECRET at the colon, so neither part may hold one (FACTS B).
-  local printable_without_colon='^[!-9;-~]+$'
-  [[ $access_key_id =~ ^[A-Za-z0-9_]{16,128}$ && $secret_access_key =~ $printable_without_colon ]]
-}
-
-read_target_key() {
-  read_access_key "$target_value" || fail_host SecretValueInvalid "version $version holds no access key"
-}
-
 read_administrator() {
   fetch_secret "$administrator_secret_arn" --version-stage AWSCURRENT ||
     fail_host SecretNotReadable "administrator: $fetch_error"
@@ -218,36 +190,6 @@ read_administrator() {
 }
 
 # ---- Every instance ----
-
-# Looks whether there is an instance that can hold an S3 credential: 16.x and later, by number, and not Express
-# (FACTS B). An instance that is installed and stopped holds a credential that nobody proved: that is a failure.
-look_at_instance() { # sets product and may_alter
-  local edition
-  if ! run_sql "SELECT N'~instance~' + CONVERT(nvarchar(128), SERVERPROPERTY(N'ProductVersion')) + N'~' +
-  CONVERT(nvarchar(10), SERVERPROPERTY(N'EngineEdition')) + N'~' +
-  CONVERT(nvarchar(10), HAS_PERMS_BY_NAME(NULL, NULL, N'ALTER ANY CREDENTIAL'));"; then
-    name_sql_failure ConnectFailed
-    if [[ $sql_failure == ConnectFailed ]] && nobody_listens && is_absent; then
-      log "$endpoint: no SQL Server"
-    else
-      fail_instance "$sql_failure" "$sql_output"
-    fi
-    return 1
-  fi
-  [[ $sql_output =~ ~instance~([0-9]+\.[0-9.]+)~([0-9]+)~([01]) ]] ||
-    { fail_instance ConnectFailed "no answer of SQL Server: $sql_output"; return 1; }
-  product=${BASH_REMATCH[1]} edition=${BASH_REMATCH[2]} may_alter=${BASH_REMATCH[3]}
-  if ((${product%%.*} < 16 || edition == 4)); then
-    ((nothing_to_hold += 1))
-    log "$endpoint: version $product, engine edition $edition: nothing to hold"
-    return 1
-  fi
-}
-
-# Without this right sys.credentials looks empty, and every credential would seem to be missing.
-require_right_to_alter() {
-  [[ $may_alter == 1 ]] || { fail_instance AlterNotPermitted "$administrator lacks ALTER ANY CREDENTIAL"; return 1; }
-}
 
 # A server that is there and is not trusted, or does not answer in time, is not absent. The driver's codes for a refused
 # connection and for an unknown name, and go-sqlcmd's words for both.
@@ -265,62 +207,6 @@ is_absent() {
   [[ -n ${may_be_absent["$endpoint"]-} && -z ${marker["$endpoint"]-} ]]
 }
 
-list_credentials() {
-  read_credentials && return
-  name_sql_failure ConnectFailed
-  fail_instance "$sql_failure" "$sql_output"
-  return 1
-}
-
-# Reads the S3 credentials into credential_kinds (lower-case name: s3 or other) and credential_names.
-read_credentials() {
-  local line kind modified name url
-  credential_names=() modify_dates=''
-  declare -gA credential_kinds=() modified_of=() spelled=()
-  run_sql "SELECT N'~credential~' + CONVERT(nvarchar(33), modify_date, 126) + N'~' +
-  CASE WHEN credential_identity = N'S3 Access Key' THEN N's3' ELSE N'other' END + N'~' + name
-FROM sys.credentials WHERE LOWER(name) LIKE N's3://%' ORDER BY name;" || return 1
-  while IFS= read -r line; do
-    [[ $line == *~credential~* ]] || continue
-    IFS='~' read -r modified kind name <<<"${line#*~credential~}"
-    credential_names+=("$name")
-    credential_kinds["${name,,}"]=$kind
-    modified_of["${name,,}"]=$modified
-    spelled["${name,,}"]=$name
-  done <<<"$sql_output"
-  for url in "${credential_urls[@]}"; do modify_dates+=${modified_of["${url,,}"]-none}+; done
-}
-
-refuse_unfit_credentials() {
-  local url
-  for url in "${credential_urls[@]}"; do
-    case ${credential_kinds["${url,,}"]-missing} in
-      s3) ;;
-      missing)
-        [[ $create_missing == true ]] || { fail_instance CredentialMissing "there is no credential $url"; return 1; } ;;
-      *) fail_instance CredentialNotS3 "the identity of $url is not S3 Access Key"; return 1 ;;
-    esac
-  done
-}
-
-# SQL Server uses the most specific credential (FACTS B): one below ours is used in our place. And a key that we retire
-# must not be held under a name that nobody declared.
-report_blocking() {
-  local name why url
-  for name in "${credential_names[@]}"; do
-    if [[ ${credential_kinds["${name,,}"]} != s3 ]] || is_listed "$name" "${credential_urls[@]}" "${foreign_urls[@]}"; then
-      continue
-    fi
-    why=undeclared
-    for url in "${credential_urls[@]}"; do
-      [[ ${name,,} == "${url,,}/${proof_prefix,,}/"* ]] && continue 2
-      [[ ${name,,} == "${url,,}/"* ]] && why=shadows
-    done
-    log "$endpoint: the credential $name blocks retirement: $why"
-    blocking+=("{\"instance\":\"$(json_text "$endpoint")\",\"credential\":\"$(json_text "$name")\",\"why\":\"$why\"}")
-  done
-}
-
 is_listed() { # name, list…
   local name=${1,,} listed
   shift
@@ -330,13 +216,6 @@ is_listed() { # name, list…
   return 1
 }
 
-# The version that the instance's line of the marker names, where the credentials have the dates of then.
-believed_version() {
-  local held dates
-  read -r held _ dates <<<"${marker["$endpoint"]-}"
-  if [[ -n $held && $dates == "$modify_dates" ]]; then printf '%s' "$held"; fi
-}
-
 # ---- SQL ----
 
 # The statement reaches sqlcmd through a pipe from a builtin: it is in no argument, file or here-document. A statement
@@ -344,6 +223,10 @@ believed_version() {
 run_sql() { # statement; sets sql_output
   sql_output=$(printf '%s\nGO\n' "$1" |
     SQLCMDPASSWORD=$administrator_password sqlcmd -S "tcp:$endpoint" -U "$administrator" "${sqlcmd_options[@]}" 2>&1)
+}
+
+quoted_name() { # name
+  printf '[%s]' "${1//]/]]}"
 }
 
 # Names what SQL Server said, by its message numbers; the client has none for what it says itself.
@@ -410,7 +293,7 @@ add_what_fits() { # item…
 # No message of a tool is passed on before the secret values were taken out of it.
 without_secrets() { # text
   local text=$1 value
-  for value in "$secret_access_key" "${secret_access_key//\'/\'\'}" "${administrator_password-}"; do
+  for value in "${secret_values[@]}" "${administrator_password-}"; do
     if [[ -n $value ]]; then text=${text//"$value"/***}; fi
   done
   printf '%s' "${text//[^ -~]/ }"

@@ -1,6 +1,6 @@
 # shellcheck shell=bash
 # Looks at every SQL Server instance of this host as a rotation would find it, and changes nothing: no credential, no
-# marker, no object in S3. Follows host/linux.sh in one shell.
+# marker, no object in S3. Follows host/linux.sh and host/credentials.sh in one shell.
 #
 # What would stand in the way of a rotation is a failure here by the name that it would have there. All that is written
 # is the host's own log, which shows beforehand that the disk takes a marker.

@@ -6,6 +6,7 @@ mod check_story;
 pub mod placeholders;
 mod story;
 
+use std::num::NonZeroU32;
 use std::path::Path;
 
 use jiff::Timestamp;
@@ -43,6 +44,9 @@ pub struct FleetFile {
     /// What the first run is started with; `{}` is a rotation.
     #[serde(default = "rotation")]
     pub input: serde_json::Value,
+    /// An application that reads the secret and logs in to every instance; only where logins are rotated.
+    #[serde(default)]
+    pub application: Option<ApplicationEntry>,
     /// The hosts.
     pub hosts: Vec<HostEntry>,
     /// What happens after the first run.
@@ -56,6 +60,19 @@ fn rotation() -> serde_json::Value {
 
 fn eighty_five() -> i64 {
     85
+}
+
+/// An application.
+#[derive(Clone, Copy, Debug, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct ApplicationEntry {
+    /// Every how many seconds it reads AWSCURRENT.
+    #[serde(default = "ten")]
+    pub refresh_seconds: NonZeroU32,
+}
+
+fn ten() -> NonZeroU32 {
+    NonZeroU32::MIN.saturating_add(9)
 }
 
 /// What the secret holds at the start.

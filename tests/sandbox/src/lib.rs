@@ -6,6 +6,7 @@
 //! without a function), [`auditor`] (the guarantees at every instant),
 //! [`world`] (all of it together), [`serve`] (for strangers' tools), [`report`] (what happened, on one page).
 
+pub mod application;
 pub mod auditor;
 pub mod clock;
 pub mod cloud;

@@ -137,6 +137,7 @@ fn show_host(event: &HostEvent, names: &Names, failed: &Mutex<BTreeMap<String, u
         {
             format!("{name} at {endpoint} holds {key}")
         }
+        HostHappening::LoginChanged { endpoint, login } => format!("{name} at {endpoint} changes the login {login}"),
         HostHappening::CommandEnded { succeeded: true, .. } => format!("{name} answered"),
         HostHappening::CommandEnded { succeeded: false, .. } => {
             let mut failed = failed.lock().unwrap_or_else(PoisonError::into_inner);
@@ -200,7 +201,7 @@ pub fn fleet(world: &World) {
         say!("{name:<22} {:<12} {state:<10} {keys:<24} {ledger}", instance.region);
     }
     say!();
-    for key in world.cloud.access_keys(&world.settings.user) {
+    for key in world.cloud.access_keys(&world.settings.subject()) {
         let status = match key.status {
             KeyStatus::Active => "Active",
             KeyStatus::Inactive => "Inactive",
@@ -210,6 +211,10 @@ pub fn fleet(world: &World) {
     }
     let (failed, findings) = (world.failed_backups().len(), world.auditor.findings());
     say!("nightly backups that failed: {failed}");
+    if let Some(application) = &world.application {
+        say!("log-ins of the application that failed: {}", application.failed_log_ins());
+        application.gaps().iter().for_each(|gap| say!("  {gap}"));
+    }
     say!("guarantees broken at any instant: {}", findings.len());
     findings.iter().for_each(|finding| say!("  {finding}"));
 }
@@ -250,7 +255,7 @@ pub fn served(running: &Running) {
     say!("  aws --endpoint-url {url} stepfunctions start-execution --state-machine-arn {machine} --name first");
     say!("  aws --endpoint-url {url} stepfunctions list-executions --state-machine-arn {machine}");
     say!("  aws --endpoint-url {url} secretsmanager describe-secret --secret-id {}", world.settings.secret.id);
-    say!("  aws --endpoint-url {url} iam list-access-keys --user-name {}", world.settings.user);
+    say!("  aws --endpoint-url {url} iam list-access-keys --user-name {}", world.settings.subject());
     say!("  curl {url}/sandbox/fleet");
     say!("  {url}/sandbox/report is the report, for a browser");
     say!("  curl {url}/sandbox/clock --json '{{\"days\": 8}}'\n");

@@ -11,11 +11,12 @@ use rotation::Settings;
 use serde_json::{Value, json};
 use tokio::net::TcpListener;
 
+use crate::application::{Application, Subscription};
 use crate::auditor::{Auditor, Rules};
 use crate::clock::Clock;
 use crate::cloud::{Caller, Cloud, InstanceState, KeyStatus, Service, Visibility, role_of_function, serve};
 use crate::fleet_file::placeholders::Unfilled;
-use crate::fleet_file::{FleetFile, FleetFileError, SecondKey, StartValue};
+use crate::fleet_file::{ApplicationEntry, FleetFile, FleetFileError, SecondKey, StartValue};
 use crate::functions_folder::{FUNCTIONS, functions_folder, token_of};
 use crate::host::fleet::Fleet;
 use crate::host::windows::NoEngine;
@@ -57,6 +58,8 @@ pub struct World {
     pub machine: Arc<Machine>,
     /// Who checks the guarantees at every event.
     pub auditor: Arc<Auditor>,
+    /// Who reads the secret and logs in, where the fleet file has an application.
+    pub application: Option<Arc<Application>>,
     /// The settings.
     pub settings: Settings,
     /// The settings as the definition carries them: every default filled in.
@@ -98,6 +101,9 @@ pub enum WorldError {
         /// Why.
         source: NoEngine,
     },
+    /// An application, and settings that rotate nothing that it could read.
+    #[error("the fleet file has an application: {0}")]
+    Application(String),
     /// A placeholder in a run's input.
     #[error("the input {input}: {source}")]
     Placeholder {
@@ -226,6 +232,7 @@ struct Stage {
     first_key: (String, String),
     images: Images,
     runs: Runs,
+    application: Option<ApplicationEntry>,
     folder: PathBuf,
 }
 
@@ -247,17 +254,21 @@ impl Stage {
             origin.add(&cloud, &fleet, host)?;
         }
         let images = Images::of(&fleet);
-        Ok(Stage { clock, cloud, fleet, settings, completed_settings, first_key, images, runs, folder })
+        let application = file.application;
+        Ok(Stage { clock, cloud, fleet, settings, completed_settings, first_key, images, runs, application, folder })
     }
 
     /// The world, once functions stand behind the state machine.
     fn open(self, lambda: Arc<Lambda>, tasks: Arc<dyn Tasks>, observer: Observer) -> Result<World, WorldError> {
-        let Stage { clock, cloud, fleet, settings, completed_settings, first_key, images, runs, folder } = self;
+        let Stage { clock, cloud, fleet, settings, completed_settings, first_key, images, runs, application, folder } =
+            self;
         let machine = define(&completed_settings, &lambda, tasks, &clock, &cloud, &settings)?.observed(observer);
         let machine = Arc::new(machine);
         cloud.deploy_state_machine(&machine);
         let arn = cloud.secret(&settings.secret.id).map_or_else(|| settings.secret.id.clone(), |secret| secret.arn);
         let auditor = Auditor::watch(&cloud, &fleet, Rules::new(&settings, &arn));
+        let application =
+            application.map(|entry| start_application(entry, &arn, (&cloud, &fleet), &settings)).transpose()?;
         let (failed_backups, started) = (Mutex::default(), AtomicU32::new(0));
         Ok(World {
             clock,
@@ -266,6 +277,7 @@ impl Stage {
             lambda,
             machine,
             auditor,
+            application,
             settings,
             completed_settings,
             failed_backups,
@@ -283,6 +295,18 @@ impl Drop for World {
         // Left behind, a folder costs only space.
         let _ = std::fs::remove_dir_all(&self.folder);
     }
+}
+
+fn start_application(
+    entry: ApplicationEntry,
+    secret_arn: &str,
+    (cloud, fleet): (&Arc<Cloud>, &Arc<Fleet>),
+    settings: &Settings,
+) -> Result<Arc<Application>, WorldError> {
+    let logins = settings.login().map_err(|error| WorldError::Application(error.to_string()))?.names.clone();
+    let refresh = Duration::from_secs(entry.refresh_seconds.get().into());
+    let subscription = Subscription { secret_arn: secret_arn.to_owned(), refresh, logins };
+    Ok(Application::start(cloud, fleet, subscription))
 }
 
 fn administrator_value() -> String {
@@ -304,11 +328,11 @@ fn set_up_aws(cloud: &Cloud, file: &FleetFile, settings: &Settings) -> Result<()
     if file.late_visibility {
         cloud.set_visibility(Visibility::usual());
     }
-    cloud.add_user(&settings.user);
+    cloud.add_user(&settings.subject());
     if let Some(topic) = settings.topic.rsplit(':').next() {
         cloud.add_topic(topic);
     }
-    for url in &settings.credentials {
+    for url in settings.credentials() {
         if let Some(url) = crate::host::s3_url::S3Url::parse(&format!("{url}/probe")) {
             cloud.add_bucket(url.region.as_deref().unwrap_or(&file.region), &url.bucket);
         }

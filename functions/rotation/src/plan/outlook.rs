@@ -5,7 +5,6 @@ use jiff::{SignedDuration, Timestamp};
 use super::{Facts, Retirement, after};
 use crate::fleet::Roster;
 use crate::keys::{KeyFacts, LastUse};
-use crate::settings::Settings;
 
 /// How long before the next rotation a slot that is held is worth a word.
 const NOTICE: SignedDuration = SignedDuration::from_hours(7 * 24);
@@ -42,18 +41,18 @@ pub(super) fn is_old_key_used(facts: &Facts<'_>, retire: &[Retirement], roster: 
 
 /// The warnings, each with what ends it.
 pub(super) fn warnings(facts: &Facts<'_>, retire: &[Retirement]) -> Vec<String> {
-    let strange = facts.keys.iter().filter_map(|key| strange_use(facts.settings, key));
+    let strange = facts.keys.iter().filter_map(|key| strange_use(facts, key));
     strange.chain(slot_will_be_missing(facts, retire)).collect()
 }
 
 /// A use that no host of the fleet and no check of ours makes: somebody else holds the key.
-fn strange_use(settings: &Settings, key: &KeyFacts) -> Option<String> {
+fn strange_use(facts: &Facts<'_>, key: &KeyFacts) -> Option<String> {
     let LastUse { at, service, region } = key.last_use.as_ref()?;
-    let places = settings.places();
+    let places = facts.settings.places();
     let is_ours = match service.as_str() {
         "s3" => {
             places.iter().any(|place| place.region == *region)
-                || settings.credentials.iter().any(|url| url.contains(region.as_str()))
+                || facts.access_key.credentials.iter().any(|url| url.contains(region.as_str()))
         }
         "sts" => true,
         _ => false,
@@ -72,7 +71,7 @@ fn slot_will_be_missing(facts: &Facts<'_>, retire: &[Retirement]) -> Option<Stri
     if facts.keys.len() < 2 || facts.now < after(due, -NOTICE) || facts.secret.pending().is_some() {
         return None;
     }
-    let delete_after = facts.settings.schedule.delete_after();
+    let delete_after = facts.access_key.retirement.delete_after();
     retire.iter().find_map(|retirement| {
         let Retirement::NotYet { key, obstacles, earliest } = retirement else { return None };
         // An Inactive key's earliest time is that of its deletion.

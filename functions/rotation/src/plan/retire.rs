@@ -118,20 +118,20 @@ fn is_orphan_key(facts: &Facts<'_>, key: &AccessKeyId) -> bool {
 /// An Active key goes Inactive when every running host has proved the target and every wait is over.
 fn deactivate(facts: &Facts<'_>, roster: &Roster, key: &KeyFacts) -> Retirement {
     let mut waits = Waits { now: facts.now, obstacles: Vec::new(), earliest: None };
-    let schedule = &facts.settings.schedule;
+    let retirement = &facts.access_key.retirement;
     if let Some(standing) = &facts.secret.standing {
         waits.until(
-            after(standing.since, schedule.overlap()),
-            &format!("the overlap of {} days", schedule.overlap_days),
+            after(standing.since, retirement.overlap()),
+            &format!("the overlap of {} days", retirement.overlap_days),
         );
     }
     // Hosts that the run goes on without use the key every night, and are named before it goes.
     if let Some(last) = key.last_use.as_ref().filter(|_| roster.let_go.is_empty()) {
         let what = format!(
             "its last use at {} for {} in {}, and the quiet period of {} hours",
-            last.at, last.service, last.region, schedule.quiet_period_hours
+            last.at, last.service, last.region, retirement.quiet_period_hours
         );
-        waits.until(after(last.at, schedule.quiet_period()), &what);
+        waits.until(after(last.at, retirement.quiet_period()), &what);
     }
     let (dates, mut obstacles) = (waits.obstacles, host_obstacles(facts, roster));
     obstacles.extend(target_obstacle(facts));
@@ -148,9 +148,9 @@ fn delete(facts: &Facts<'_>, account: &Account, key: &KeyFacts, is_orphan: bool)
     let Some(since) = facts.secret.inactive_since.get(&key.id) else {
         return Retirement::RecordInactive { key: key.id.clone() };
     };
-    let schedule = &facts.settings.schedule;
+    let retirement = &facts.access_key.retirement;
     // Nobody can hold an orphan's value, so that the quiet period is wait enough.
-    let wait = if is_orphan { schedule.quiet_period() } else { schedule.delete_after() };
+    let wait = if is_orphan { retirement.quiet_period() } else { retirement.delete_after() };
     let due = after(*since, wait);
     if facts.now >= due {
         return Retirement::Delete { key: key.id.clone(), version: account.versions.get(&key.id).cloned() };
@@ -194,7 +194,7 @@ fn host_obstacles(facts: &Facts<'_>, roster: &Roster) -> Vec<String> {
         &roster.blocked,
         "have a credential that shadows ours or that the settings neither list nor declare foreign: see the commands' log",
     );
-    if facts.settings.stopped_hosts == StoppedHosts::Hold {
+    if facts.access_key.retirement.stopped_hosts == StoppedHosts::Hold {
         name(
             &roster.stopped_lacking,
             "are stopped without a proof, and stoppedHosts is `hold`: start or terminate them",

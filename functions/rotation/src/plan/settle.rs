@@ -40,6 +40,15 @@ pub enum Settling {
         /// Its holder so far, where a person stored the same key again.
         from: Option<VersionId>,
     },
+    /// Move a label from the holder that was seen to another version, or off.
+    Label {
+        /// The label.
+        label: String,
+        /// Its holder so far.
+        from: Option<VersionId>,
+        /// Its holder from now on.
+        to: Option<VersionId>,
+    },
     /// The open intent has reached its end.
     CloseIntent,
     /// A key that was on its way out is Active again, or gone: forget when it was made Inactive.
@@ -98,6 +107,12 @@ impl Settling {
             Settling::Adopt { key, version, .. } => {
                 secret.labels.insert(key.0.clone(), version.clone());
             }
+            Settling::Label { label, to: Some(version), .. } => {
+                secret.labels.insert(label.clone(), version.clone());
+            }
+            Settling::Label { label, to: None, .. } => {
+                secret.labels.remove(label);
+            }
             Settling::CloseIntent => secret.intent = None,
             Settling::ForgetInactive { key } => {
                 secret.inactive_since.remove(key);
@@ -124,10 +139,10 @@ fn judge_current(facts: &Facts<'_>) -> Result<(), StepError> {
     let Some(key) = facts.current_key() else { return Ok(()) };
     match &facts.owner_of_current {
         Some(KeyOwner::OtherUser(owner)) => {
-            Err(StepError::KeyOfAnotherUser { key, owner: owner.clone(), user: facts.settings.user.clone() })
+            Err(StepError::KeyOfAnotherUser { key, owner: owner.clone(), user: facts.access_key.user.clone() })
         }
         Some(KeyOwner::NotListedYet) => Err(StepError::NotVisibleYet {
-            what: format!("the key {key} in IAM's list of {}'s keys", facts.settings.user),
+            what: format!("the key {key} in IAM's list of {}'s keys", facts.access_key.user),
         }),
         Some(KeyOwner::Nobody) | None => Ok(()),
     }

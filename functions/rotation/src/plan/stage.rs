@@ -1,16 +1,13 @@
 //! Whether a new key is made now.
 
-use jiff::{SignedDuration, Timestamp};
+use jiff::Timestamp;
 
 use super::turn::{self, Turn};
-use super::{Account, Facts, INTENT_WINDOW, after, describe_keys};
+use super::{Account, Facts, INTENT_WINDOW, SCHEDULE_GRACE, after, describe_keys};
 use crate::error::StepError;
 use crate::keys::KeyStatus;
 use crate::names::{AccessKeyId, VersionId};
 use crate::request::Mode;
-
-/// A daily `converge` leaves the schedule's own `rotate` this long before it calls a rotation overdue.
-const SCHEDULE_GRACE: SignedDuration = SignedDuration::from_hours(24);
 
 /// What becomes of the wish for a new version.
 #[derive(Clone, Debug, PartialEq)]
@@ -76,7 +73,7 @@ pub(super) fn stage(facts: &Facts<'_>, account: &Account) -> Result<Stage, StepE
     }
     if !account.unknown.is_empty() && (is_asked(facts) || facts.secret.pending().is_some()) {
         let keys = describe_keys(&account.unknown);
-        return Ok(Stage::Refused(StepError::UnknownAccessKey { user: facts.settings.user.clone(), keys }));
+        return Ok(Stage::Refused(StepError::UnknownAccessKey { user: facts.access_key.user.clone(), keys }));
     }
     if let Some(version) = facts.secret.pending() {
         let key = facts.key_of(version).ok_or_else(|| StepError::PendingVersionNotOurs {
@@ -93,7 +90,7 @@ pub(super) fn stage(facts: &Facts<'_>, account: &Account) -> Result<Stage, StepE
         if let Some(freed) = free_slot(facts, account) {
             return Ok(freed);
         }
-        let user = facts.settings.user.clone();
+        let user = facts.access_key.user.clone();
         return Ok(Stage::Refused(StepError::NoFreeKeySlot { user, holders: holders(facts) }));
     }
     Ok(Stage::Make { token: facts.token.clone() })
@@ -147,7 +144,7 @@ fn is_asked(facts: &Facts<'_>) -> bool {
             facts.current_key() == facts.request.compromised
         }
         Mode::Rotate | Mode::Plan => true,
-        Mode::Abandon | Mode::Rollback => false,
+        Mode::Abandon | Mode::Rollback | Mode::Provision => false,
         Mode::Converge => match facts.current_key().as_ref().filter(|key| facts.is_active(key)) {
             Some(key) => facts.key(key).is_some_and(|key| {
                 let due = after(key.created, facts.settings.schedule.rotate_every());
@@ -164,15 +161,15 @@ fn holders(facts: &Facts<'_>) -> String {
         if facts.current_key().as_ref() == Some(id) {
             return "is current".to_owned();
         }
-        let schedule = &facts.settings.schedule;
+        let retirement = &facts.access_key.retirement;
         if let Some(since) = facts.secret.inactive_since.get(id) {
-            return format!("is Inactive and is deleted after {}", after(*since, schedule.delete_after()));
+            return format!("is Inactive and is deleted after {}", after(*since, retirement.delete_after()));
         }
         match &facts.secret.standing {
             Some(standing) => format!(
                 "was current before, stays Active until {} at the earliest and is deleted {} days later",
-                after(standing.since, schedule.overlap()),
-                schedule.delete_after_days
+                after(standing.since, retirement.overlap()),
+                retirement.delete_after_days
             ),
             None => "was just adopted".to_owned(),
         }

@@ -39,7 +39,7 @@ pub(super) fn turn(facts: &Facts<'_>) -> Result<Option<Turn>, StepError> {
     match facts.request.mode {
         Mode::Abandon => abandon(facts),
         Mode::Rollback => rollback(facts),
-        Mode::Rotate | Mode::Converge | Mode::Plan => Ok(None),
+        Mode::Rotate | Mode::Converge | Mode::Plan | Mode::Provision => Ok(None),
     }
 }
 

@@ -204,6 +204,7 @@ impl CommandsUnderWay {
                 let change = under_way.and_then(|host| host.change(scene, id, place, access_key_id.clone()));
                 change.into_iter().collect()
             }
+            HostHappening::LoginChanged { .. } => Vec::new(),
             HostHappening::CommandEnded { .. } => {
                 let Some(host) = self.hosts.get_mut(id) else { return Vec::new() };
                 host.commands = host.commands.saturating_sub(1);

@@ -73,8 +73,8 @@ fn why_not_deleted(scene: Scene<'_>, event: &Event, access_key_id: &str, key: &K
         return (!is_orphan).then(|| "which was Active".to_owned());
     }
     let since = key.inactive_since?;
-    let schedule = &scene.rules.schedule;
-    let wait = if is_orphan { schedule.quiet_period() } else { schedule.delete_after() };
+    let retirement = scene.rules.retirement.as_ref()?;
+    let wait = if is_orphan { retirement.quiet_period() } else { retirement.delete_after() };
     if scene.was_named_first(&[access_key_id, "is deleted"]) {
         return None;
     }

@@ -2,7 +2,7 @@
 
 use jiff::SignedDuration;
 use rotation::names::ledger_tag;
-use rotation::settings::{FleetSettings, ProofKind, ScheduleSettings, Settings};
+use rotation::settings::{FleetSettings, ProofKind, RetirementSettings, Settings};
 
 use crate::cloud::views::InstanceView;
 
@@ -25,8 +25,8 @@ pub struct Rules {
     pub proof: ProofKind,
     /// The share of online hosts that a promotion needs.
     pub promote_share: f64,
-    /// Overlap, quiet period and deletion.
-    pub schedule: ScheduleSettings,
+    /// Overlap, quiet period and deletion, where there is a key to retire.
+    pub retirement: Option<RetirementSettings>,
     /// How late EC2 shows a host that has just come up. A host that a function could not see in its last look is not
     /// held against it.
     pub host_shown_after: SignedDuration,
@@ -35,16 +35,17 @@ pub struct Rules {
 impl Rules {
     /// The measures that settings give.
     pub fn new(settings: &Settings, secret_arn: &str) -> Rules {
+        let key = settings.access_key().ok();
         Rules {
             rotation: settings.rotation.clone(),
             secret_arn: secret_arn.to_owned(),
-            user: settings.user.clone(),
-            credentials: settings.credentials.clone(),
+            user: settings.subject(),
+            credentials: settings.credentials().to_vec(),
             endpoints: settings.sql_server.endpoints.iter().map(|name| name.trim_end_matches('?').to_owned()).collect(),
             fleet: settings.fleet.clone(),
-            proof: settings.proof.kind,
-            promote_share: settings.promote_share,
-            schedule: settings.schedule.clone(),
+            proof: key.map_or(ProofKind::None, |key| key.proof.kind),
+            promote_share: settings.promote_share(),
+            retirement: key.map(|key| key.retirement.clone()),
             host_shown_after: SignedDuration::from_secs(5),
         }
     }

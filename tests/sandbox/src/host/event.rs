@@ -5,7 +5,7 @@ use std::sync::Arc;
 use jiff::Timestamp;
 
 use super::Host;
-use super::sql_server::SqlServer;
+use super::sql_server::{Login, SqlServer};
 
 /// Something that happened on a host.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -34,6 +34,13 @@ pub enum HostHappening {
         credential: String,
         /// The access key that it holds now; none where it was dropped.
         access_key_id: Option<String>,
+    },
+    /// A login was created, or got another password, or was enabled, disabled, locked or unlocked.
+    LoginChanged {
+        /// The instance.
+        endpoint: String,
+        /// The login's name.
+        login: String,
     },
     /// The agent ended a command.
     CommandEnded {
@@ -85,8 +92,23 @@ impl Host {
     }
 }
 
-/// The credentials that differ between two looks at an instance.
+/// What differs between two looks at an instance.
 pub(super) fn changes(endpoint: &str, before: &SqlServer, after: &SqlServer) -> Vec<HostHappening> {
+    let mut changes = changes_of_credentials(endpoint, before, after);
+    changes.extend(changes_of_logins(endpoint, before, after));
+    changes
+}
+
+/// Whoever logs in is let in or not by these; what a login may do is another matter.
+fn changes_of_logins(endpoint: &str, before: &SqlServer, after: &SqlServer) -> Vec<HostHappening> {
+    let door = |login: &Login| (login.password.clone(), login.password_last_set, login.disabled, login.locked);
+    let changed = after.logins.iter().filter(|(name, login)| before.logins.get(*name).map(door) != Some(door(login)));
+    let happening =
+        |name: &String| HostHappening::LoginChanged { endpoint: endpoint.to_owned(), login: name.clone() };
+    changed.map(|(name, _)| happening(name)).collect()
+}
+
+fn changes_of_credentials(endpoint: &str, before: &SqlServer, after: &SqlServer) -> Vec<HostHappening> {
     let names = before
         .credentials
         .keys()

@@ -24,6 +24,7 @@ mod script;
 mod service;
 pub mod sql_server;
 pub mod sqlcmd;
+pub mod tds;
 pub mod tsql;
 pub mod windows;
 
@@ -42,7 +43,10 @@ pub use agent::{Agent, Platform, StepResult, StepStatus};
 pub use disk::HeldLock;
 pub use event::{HeldKey, HostEvent, HostHappening};
 pub use furnish::is_tool;
-pub use sql_server::{BackupObject, Credential, Login, SqlServer, SqlServerFaults};
+pub use sql_server::{
+    AvailabilityGroup, BackupObject, Connection, Credential, Database, DatabaseUser, Login, OpenSession, PasswordPolicy,
+    Permission, Principal, Role, Sid, SqlMessage, SqlServer, SqlServerFaults,
+};
 
 use crate::clock::Clock;
 use script::Signals;
@@ -176,6 +180,8 @@ pub struct Host {
     clock: Clock,
     cloud: Arc<dyn HostCloud>,
     state: Mutex<HostState>,
+    /// Held while a statement runs.
+    statements: Mutex<()>,
 }
 
 #[derive(Default)]
@@ -221,6 +227,7 @@ impl Host {
             clock,
             cloud,
             state: Mutex::new(state),
+            statements: Mutex::default(),
         }))
     }
 

@@ -9,7 +9,7 @@ use tokio::task::JoinSet;
 
 use super::protocol::{Call, Reply};
 use super::script::Signals;
-use super::sql_server::{BackupObject, OperatingSystemError, S3Answer};
+use super::sql_server::{BackupObject, OperatingSystemError, S3Answer, SqlServer};
 use super::{Host, Process, aws_cli, event, sqlcmd};
 
 /// How a script ends in the middle of a call.
@@ -100,21 +100,29 @@ impl Host {
         reached.map(|(key, _)| key.clone())
     }
 
-    /// Works on a copy of the instance and puts it back, so that an observer of the cloud may look at this host while a
-    /// backup asks S3. A host's commands exclude each other by their own lock, and a backup changes no credential.
     fn at_endpoint(&self, at: &(String, u16), work: &mut sqlcmd::Session<'_>) -> Option<Reply> {
-        let at = &self.listening_at(at)?;
-        let before = self.lock().sql_servers.get(at).cloned()?;
-        let mut after = before.clone();
-        let reply = work(&mut after);
-        let changes = event::changes(&format!("{},{}", at.0, at.1), &before, &after);
-        self.lock().sql_servers.insert(at.clone(), after);
+        let at = self.listening_at(at)?;
+        self.change(&at, work)
+    }
+
+    /// Works on a copy of the instance and puts it back, so that an observer of the cloud may look at this host while a
+    /// backup asks S3. One at a time: a script's statements and those of clients on the wire come at any moment.
+    pub(crate) fn change<T>(&self, at: &(String, u16), work: impl FnOnce(&mut SqlServer) -> T) -> Option<T> {
+        let (result, changes) = {
+            let _alone = self.statements.lock().expect("no statement has failed");
+            let before = self.lock().sql_servers.get(at).cloned()?;
+            let mut after = before.clone();
+            let result = work(&mut after);
+            let changes = event::changes(&format!("{},{}", at.0, at.1), &before, &after);
+            self.lock().sql_servers.insert(at.clone(), after);
+            (result, changes)
+        };
         changes.into_iter().for_each(|change| self.tell(change));
-        Some(reply)
+        Some(result)
     }
 
     /// SQL Server makes one of two operating system errors of all that S3 says (FACTS B).
-    fn store(&self, object: BackupObject<'_>) -> S3Answer {
+    pub(super) fn store(&self, object: BackupObject<'_>) -> S3Answer {
         self.cloud.put_object(object).map_err(|error| match error.code.as_str() {
             "NoSuchBucket" => OperatingSystemError::NotSupported,
             _ => OperatingSystemError::AccessDenied,

@@ -7,7 +7,7 @@
 use jiff::Timestamp;
 
 use super::protocol::{Call, Reply};
-use super::sql_server::{BackupObject, S3Answer, SqlMessage, SqlServer};
+use super::sql_server::{BackupObject, Connection, S3Answer, SqlMessage, SqlServer};
 
 /// The Windows account of the SSM agent. It has no password of its own: Windows vouches for it.
 pub const LOCAL_SYSTEM: &str = r"NT AUTHORITY\SYSTEM";
@@ -19,6 +19,7 @@ const DRIVER: &str = "Sqlcmd: Error: Microsoft ODBC Driver 18 for SQL Server :";
 struct Options {
     server: String,
     login: Option<String>,
+    database: Option<String>,
     input_file: Option<String>,
     query: Option<String>,
     stop_on_error: bool,
@@ -51,8 +52,7 @@ pub fn run(
         return failure(&format!("{DRIVER} Login timeout expired."));
     };
     let password = call.variable("SQLCMDPASSWORD").unwrap_or_default();
-    let login = options.login();
-    let mut work = |server: &mut SqlServer| session(server, &options, &login, password, &text, now, store);
+    let mut work = |server: &mut SqlServer| session(server, &options, password, &text, now, store);
     servers(&host, port, &mut work).unwrap_or_else(|| {
         failure(&format!(
             "{DRIVER} TCP Provider: Error code 0x2749.\n{DRIVER} Login timeout expired.\n{DRIVER} A network-related or \
@@ -65,7 +65,6 @@ pub fn run(
 fn session(
     server: &mut SqlServer,
     options: &Options,
-    login: &str,
     password: &str,
     text: &str,
     now: Timestamp,
@@ -77,15 +76,16 @@ fn session(
              {DRIVER} Client unable to establish connection."
         ));
     }
-    if !server.accepts(login, password) {
-        return failure(&format!("{DRIVER} Login failed for user '{login}'.."));
-    }
+    let connection = match options.log_in(server, password) {
+        Ok(connection) => connection,
+        Err(refusal) => return failure(&complaint_of(&refusal, options)),
+    };
     let mut reply = Reply::default();
     for batch in batches(text) {
         if !options.no_variables && batch.contains("$(") {
             return failure("'variable' scripting variable not defined.");
         }
-        match server.execute(login, &batch, now, store) {
+        match server.execute(&connection, &batch, now, store) {
             Ok(rows) => print_rows(&mut reply.stdout, &rows),
             Err(messages) => {
                 let stream = if options.errors_to_stderr { &mut reply.stderr } else { &mut reply.stdout };
@@ -98,6 +98,16 @@ fn session(
         }
     }
     reply
+}
+
+/// The driver says what the server said without its number, and after a database that cannot be opened that the login
+/// failed.
+fn complaint_of(refusal: &SqlMessage, options: &Options) -> String {
+    let said = format!("{DRIVER} {}.", refusal.text);
+    match refusal.number {
+        4060 => format!("{said}\n{DRIVER} Login failed for user '{}'..", options.login.as_deref().unwrap_or_default()),
+        _ => said,
+    }
 }
 
 /// With -h -1 and -W: rows without heading or padding, then a count.
@@ -157,6 +167,7 @@ impl Options {
             match argument.as_str() {
                 "-S" => options.server = value()?,
                 "-U" => options.login = Some(value()?),
+                "-d" => options.database = Some(value()?),
                 "-i" => options.input_file = Some(value()?),
                 "-Q" => options.query = Some(value()?),
                 "-b" => options.stop_on_error = true,
@@ -181,9 +192,12 @@ impl Options {
         Ok(options)
     }
 
-    /// With integrated authentication the account that the agent runs as.
-    fn login(&self) -> String {
-        if self.integrated { LOCAL_SYSTEM.to_owned() } else { self.login.clone().unwrap_or_default() }
+    /// With integrated authentication as the account that the agent runs as.
+    fn log_in(&self, server: &mut SqlServer, password: &str) -> Result<Connection, SqlMessage> {
+        if self.integrated {
+            return server.log_in_with_windows(LOCAL_SYSTEM);
+        }
+        server.log_in(self.login.as_deref().unwrap_or_default(), password, self.database.as_deref())
     }
 
     /// What is to be executed. The stand-in sends its standard input, which is all of /dev/stdin.

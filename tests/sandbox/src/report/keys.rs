@@ -78,9 +78,10 @@ struct Reading<'a> {
 
 /// A lane for every key that the user had at any time, the oldest first.
 pub(super) fn lanes(sources: &Sources<'_>, journal: &[Event], to: i64) -> Vec<KeyLane> {
+    let user = sources.settings.subject();
     let made_before = sources.recorder.keys.iter().map(|key| (key.access_key_id.as_str(), key.created));
     let mut reading = Reading {
-        user: &sources.settings.user,
+        user: &user,
         secret: sources.cloud.secret(&sources.settings.secret.id).map(|secret| secret.arn),
         start: milliseconds(sources.recorder.start),
         set_up_events: sources.recorder.set_up_events,

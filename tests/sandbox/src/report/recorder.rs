@@ -54,11 +54,11 @@ pub(super) struct Holding {
 impl Recorder {
     /// Begins to watch. Call it when the world is made and nothing has run yet.
     pub fn attach(cloud: &Arc<Cloud>, fleet: &Arc<Fleet>, settings: &Settings) -> Arc<Recorder> {
-        let credentials = settings.credentials.clone();
+        let credentials = settings.credentials().to_vec();
         let recorder = Arc::new(Recorder {
             start: cloud.clock().now(),
             set_up_events: cloud.journal().last().map_or(0, |event| event.number),
-            keys: cloud.access_keys(&settings.user),
+            keys: cloud.access_keys(&settings.subject()),
             notes: Mutex::default(),
         });
         for instance in cloud.instances() {

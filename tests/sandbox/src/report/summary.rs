@@ -60,7 +60,7 @@ fn opening(sources: &Sources<'_>, hosts: &[HostLane]) -> String {
         start.strftime("%-d %B %Y, %H:%M"),
         end.strftime("%-d %B %Y, %H:%M UTC"),
         count(sources.executions.len(), "execution"),
-        sources.settings.user,
+        sources.settings.subject(),
         count(hosts.len(), "host"),
         count(regions.len(), "region"),
     )

@@ -157,7 +157,7 @@ impl Service {
     }
 
     fn keys(&self) -> Value {
-        let keys = self.world.cloud.access_keys(&self.world.settings.user);
+        let keys = self.world.cloud.access_keys(&self.world.settings.subject());
         let shown = keys.iter().map(|key| {
             json!({ "id": key.access_key_id, "status": key.status.to_string(), "created": key.created.to_string() })
         });

@@ -30,7 +30,7 @@ pub(super) fn back_up_every_host(
     for host in fleet.hosts() {
         let is_up = cloud.instance(host.instance_id()).is_some_and(|instance| instance.state == InstanceState::Running);
         for (endpoint, server) in host.sql_servers().into_iter().filter(|(_, server)| is_up && server.running) {
-            for url in &settings.credentials {
+            for url in settings.credentials() {
                 if let Err(cause) = back_up(cloud, &server, &format!("{url}/nightly/{}.bak", host.instance_id())) {
                     let host = host.instance_id().to_owned();
                     failed.push(FailedBackup { time: now, host, endpoint: endpoint.clone(), cause });

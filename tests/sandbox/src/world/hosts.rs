@@ -72,7 +72,7 @@ impl Origin<'_> {
         server.running = entry.runs_here();
         server.installation = entry.installation();
         server.faults.refused_backups = if entry.never_works { u32::MAX } else { entry.refused_backups };
-        let ours = self.settings.credentials.iter().filter(|_| !entry.without_credential);
+        let ours = self.settings.credentials().iter().filter(|_| !entry.without_credential);
         for url in ours.chain(&entry.further_credentials) {
             server = server.with_credential(url, key, secret);
         }

@@ -316,7 +316,7 @@ fn an_inspection_logs_in_as_the_agent_where_there_is_no_administrator() -> Situa
         .so(|stage| {
             stage.set("administratorSecretArn", "");
             stage.instance(DEFAULT, |server| {
-                let login = Login { password: String::new(), may_alter_any_credential: true, may_back_up_model: false };
+                let login = Login { may_back_up_model: false, ..Login::of_windows(LOCAL_SYSTEM) };
                 server.logins.insert(LOCAL_SYSTEM.to_owned(), login);
             });
         })

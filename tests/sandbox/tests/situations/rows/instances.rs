@@ -187,7 +187,7 @@ fn without_an_administrator_the_agents_own_account_logs_in() -> Situation {
 }
 
 fn knows_the_agents_account(server: &mut SqlServer) {
-    let login = Login { password: String::new(), may_alter_any_credential: true, may_back_up_model: true };
+    let login = Login::of_windows(LOCAL_SYSTEM);
     server.logins.insert(LOCAL_SYSTEM.to_owned(), login);
 }
 
