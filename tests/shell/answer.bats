@@ -31,7 +31,8 @@ setup() {
 }
 
 @test "no message holds the secret access key or the administrator's password, in any spelling that a tool may echo" {
-  secret_access_key="it's/se+cret" administrator_password='p[a*]s?s'
+  administrator_password='p[a*]s?s'
+  read_access_key "AKIAIOSFODNN7EXAMPLE:it's/se+cret"
   equals "$(without_secrets "SECRET = N'AKIA:it''s/se+cret' -P p[a*]s?s it's/se+cret")" "SECRET = N'AKIA:***' -P *** ***"
 }
 
@@ -41,19 +42,19 @@ setup() {
 }
 
 @test "no secret means that nothing is taken out" {
-  secret_access_key='' administrator_password=''
+  secret_values=('' '') administrator_password=''
   equals "$(without_secrets 'all of this stays')" 'all of this stays'
 }
 
 @test "a secret at the place where a message is cut is taken out whole" {
   local text
-  secret_access_key=wJalrXUtnFEMIK7MDENG
+  read_access_key AKIAIOSFODNN7EXAMPLE:wJalrXUtnFEMIK7MDENG
   printf -v text '%*s%s' "$((MESSAGE_LIMIT_BYTES - 5))" '' "$secret_access_key"
   [[ $(json_text "$text") != *wJal* ]]
 }
 
 @test "the log holds no secret, on the host and in what SSM sends on" {
-  secret_access_key=wJalrXUtnFEMIK7MDENG
+  read_access_key AKIAIOSFODNN7EXAMPLE:wJalrXUtnFEMIK7MDENG
   mkdir "$state_directory"
   log_file=$state_directory/log
   log "with wJalrXUtnFEMIK7MDENG in it" 2>"$BATS_TEST_TMPDIR/stderr"

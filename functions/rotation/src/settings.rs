@@ -381,8 +381,56 @@ impl Settings {
 }
 
 #[cfg(test)]
+impl Settings {
+    /// Settings of a rotation of these logins.
+    pub(crate) fn example_of_login(names: serde_json::Value) -> Settings {
+        use serde_json::json;
+        let mut value = json!(Settings::example());
+        for member in ["user", "credentials", "foreignCredentials", "proof", "keyCheck", "promoteShare", "stoppedHosts"] {
+            value[member].take();
+        }
+        value["kind"] = json!("sqlServerLogin");
+        value["document"]["name"] = json!("apply-sql-login");
+        value["inspectDocument"]["name"] = json!("inspect-sql-login");
+        value["sqlServer"] = json!({ "endpoints": ["localhost"], "trustServerCertificate": false });
+        value["schedule"] =
+            json!({ "rotateEveryDays": 85, "maximumAgeDays": 90, "reproveEveryDays": 30, "paused": false });
+        value["login"] = json!({
+            "names": names, "instances": [], "createMissing": false, "unlock": false, "whileInUse": "refuse",
+            "containedDatabases": [], "replicaGroups": [], "password": crate::password::PasswordRules::default()
+        });
+        Settings::parse(&value).unwrap()
+    }
+}
+
+#[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_member_of_the_other_kind_is_refused_by_name() {
+        let mut value = serde_json::to_value(Settings::example()).unwrap();
+        value["login"] = serde_json::to_value(Settings::example_of_login(serde_json::json!(["app"])).login().unwrap()).unwrap();
+        let refused = Settings::parse(&value).unwrap_err().to_string();
+        assert!(refused.contains("`login` has no meaning for the kind iamAccessKey"), "{refused}");
+        let mut value = serde_json::to_value(Settings::example_of_login(serde_json::json!(["app"]))).unwrap();
+        value["user"] = serde_json::json!("bob");
+        assert!(Settings::parse(&value).unwrap_err().to_string().contains("`user`"));
+    }
+
+    #[test]
+    fn names_that_are_no_logins_are_refused_with_their_place() {
+        let refused = |names: serde_json::Value| {
+            let mut settings = Settings::example_of_login(serde_json::json!(["app"]));
+            let Credential::Login(login) = &mut settings.credential else { panic!("it rotates a login") };
+            login.names = serde_json::from_value(names).unwrap();
+            settings.check().unwrap_err().to_string()
+        };
+        assert!(refused(serde_json::json!(["CORP\\app"])).contains("Windows account"));
+        assert!(refused(serde_json::json!(["sa"])).contains("administrator"));
+        assert!(refused(serde_json::json!(["app", "App"])).contains("login.names[1]"));
+        assert!(refused(serde_json::json!([])).contains("login.names"));
+    }
 
     #[test]
     fn a_plan_may_not_send_the_document_that_alters_credentials() {

@@ -1,5 +1,5 @@
 # Brings every SQL Server instance of this host to the target version of a rotation's secret, and proves it. Follows
-# host/windows.ps1; the same as apply.sh, word for word.
+# host/windows.ps1 and host/credentials.ps1; the same as apply.sh, word for word.
 #
 # The host reads the target under a lock, and once more at the end: so an old, late or doubled command does no harm.
 # Nothing here replaces a working credential before the new key was proved from this very instance, through a temporary
@@ -41,37 +41,11 @@ function Confirm-Proof {
   }
 }
 
-# Everything that may not be writable is written once before any instance is touched.
-function Confirm-Marker {
-  try {
-    Write-Marker
-  } catch {
-    Stop-Host 'StateNotWritable' "$($state.Marker) cannot be written: $(Get-Cause $_)"
-  }
-}
-
-# Written beside and renamed, so that a host that dies here has the old marker or the new one. Throws.
-function Write-Marker {
-  $text = "# instance, version held, since when, modify dates of its credentials`r`n"
-  foreach ($instance in $run.Instances) {
-    if ($instance.Held) { $text += "$($instance.Name) $($instance.Held) $($instance.Since) $($instance.HeldDates)`r`n" }
-  }
-  $new = $state.Marker + '.new'
-  [IO.File]::WriteAllText($new, $text)
-  if ([IO.File]::Exists($state.Marker)) {
-    # In place of $null PowerShell would hand over an empty name.
-    [IO.File]::Replace($new, $state.Marker, [NullString]::Value)
-  } else {
-    [IO.File]::Move($new, $state.Marker)
-  }
-}
-
 # ---- Every instance ----
 
 function Set-EveryInstance {
   $run.Proved = $run.NothingToHold = $run.Failed = 0
-  $run.Failures = @()
-  $run.Blocking = @()
+  $run.Failures = $run.Blocking = @()
   $run.SignedCall = ''
   $run.Owner.Clear()
   $run.Passive.Clear()
@@ -119,10 +93,9 @@ function Complete-Instance($instance, $how) {
     return
   }
   $instance.Held, $instance.Since, $instance.HeldDates = $run.Version, (Get-Timestamp), $instance.ModifyDates
-  try {
-    Write-Marker
-  } catch {
-    [void](Add-Failure $instance.Name 'StateNotWritable' "$($state.Marker) cannot be written: $(Get-Cause $_)")
+  $refusal = Write-Marker
+  if ($refusal) {
+    [void](Add-Failure $instance.Name 'StateNotWritable' $refusal)
     return
   }
   $run.Proved++
@@ -191,19 +164,14 @@ function Test-KeyThroughHeld($instance, $url) {
 function Test-KeyBySignedCall {
   if ($run.SignedCall -ceq $run.Version) { return $true }
   $region = $command.SecretArn.Split([char[]]':')[3]
-  $refusal = Test-SignedCall $region
+  # By the CLI only, since a cmdlet takes the key as a parameter.
+  $refusal = (Invoke-AwsCli "sts get-caller-identity --region $region --query Arn --output text" -WithKey).Error
   if ($refusal) {
     $run.Sql = @{ Rows = @(); Number = -1; Message = $refusal }
     return $false
   }
   $run.SignedCall = $run.Version
   return $true
-}
-
-# Asks STS who signs with the key in $secret: nothing, or why not. By the CLI only, since a cmdlet takes the key as a
-# parameter.
-function Test-SignedCall($region) {
-  return (Invoke-AwsCli "sts get-caller-identity --region $region --query Arn --output text" -WithKey).Error
 }
 
 # model is the smallest database that every instance has. Two backups of it at a time refuse each other (Msg 3023).
@@ -272,10 +240,6 @@ function Invoke-KeyStatement($instance, $verb, $name) {
 function Get-SpelledName($instance, $name) {
   if ($instance.Spelled.ContainsKey($name)) { return $instance.Spelled[$name] }
   return $name
-}
-
-function Get-QuotedName($name) {
-  return '[' + $name.Replace(']', ']]') + ']'
 }
 
 # ---- The answer ----

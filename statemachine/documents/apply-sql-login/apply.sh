@@ -84,7 +84,7 @@ decide() { # number; sets plan
   held=$(believed_login_version "$1")
   if [[ -n $held && $held != "${wanted_versions[$1]}" ]] || [[ -n ${refused_before["$endpoint~$1"]-} ]]; then return; fi
   if log_in "$1"; then plan[$1]=hold; return; fi
-  if [[ $log_in_failure == PasswordWrong ]]; then refused_before["$endpoint~$1"]=1; return; fi
+  if [[ $log_in_failure == wrong_password ]]; then refused_before["$endpoint~$1"]=1; return; fi
   fail_instance "$log_in_failure" "$sql_output"
   return 1
 }
@@ -191,7 +191,7 @@ note_proof() { # number; appends to marks
 # ---- SQL ----
 
 # Logs in with the password that a login ought to have, in a database that lets everybody in: its default one may be
-# closed here. On failure log_in_failure names it: PasswordWrong, or an error.
+# closed here. On failure log_in_failure names it: wrong_password, or an error.
 log_in() { # number
   local database=${place:-master}
   if sql_output=$(printf '%s\nGO\n' "SELECT N'~who~' + CONVERT(nvarchar(10), CASE WHEN \
@@ -204,7 +204,7 @@ ORIGINAL_LOGIN() = $(quoted_text "${login_names[$1]}") AND DB_NAME() = $(quoted_
     *"currently locked out"*) log_in_failure=LoginLocked ;;
     *"account is disabled"*) log_in_failure=LoginDisabled ;;
     *"~who~"* | *"Cannot open database"* | *"Logon failed for login"*) log_in_failure=LoginProofFailed ;;
-    *"Login failed for user"*) log_in_failure=PasswordWrong ;;
+    *"Login failed for user"*) log_in_failure=wrong_password ;;
     *) log_in_failure=ConnectFailed ;;
   esac
   return 1

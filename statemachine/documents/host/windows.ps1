@@ -1,11 +1,12 @@
-# What both documents do on a Windows host, before they differ. The same as linux.sh, word for word: nothing here changes
-# an instance; what the target is, the host reads itself.
+# What every document does on a Windows host, whatever it brings there. The same as linux.sh, word for word: nothing
+# here changes an instance; what the target is, the host reads itself.
 #
 # What is Windows' own: the instances are found in the registry; a clustered instance that runs on another node is
 # passive, which is neither a proof nor a failure; SQL Server is asked through .NET's SqlClient.
 #
-# A document's own script follows this one. It holds Invoke-Work and Write-Answer, and its last line is the only one of
-# both that does anything: a test puts its own functions in place of those under "What touches Windows" before that line.
+# Two files follow this one: what both documents of a kind share (credentials.ps1 or logins.ps1), and the document's
+# own script. That holds Invoke-Work and Write-Answer, and its last line is the only one of all that does anything: a
+# test puts its own functions in place of those under "What touches Windows" before that line.
 #
 # stdout carries one JSON object (its fields: functions/rotation/src/host_answer.rs) and nothing else; a line for each
 # instance goes to stderr, from where SSM sends it to CloudWatch, and to a size-limited log on the host.
@@ -32,16 +33,17 @@ $clock = [Diagnostics.Stopwatch]::StartNew()
 $command = @{ Rotation = 'unknown' }
 $state = @{ Directory = ''; Log = ''; LogLost = $false; Marker = ''; Lock = $null }
 $run = @{
-  Version = ''; Found = ''; Touched = $false; HostError = ''; SignedCall = ''; Sql = $null; Instances = @()
+  Version = ''; TargetLabel = ''; Found = ''; Touched = $false; HostError = ''; Sql = $null; Instances = @()
   Proved = 0; NothingToHold = 0; Failed = 0; Failures = @(); Blocking = @(); Room = 0
   # The hashes of virtual names, sorted, each once.
   Owner = [Collections.SortedList]::new(); Passive = [Collections.SortedList]::new()
 }
-# The holders of the secrets, and of the one statement that may have a secret in it.
-$secret = @{
-  Target = ''; Text = ''; Members = $null; AccessKeyId = ''; SecretAccessKey = ''; Administrator = ''; Password = ''
-}
-$batch = @{ Statement = '' }
+# The holders of the secrets, with what no message may show, and of the one statement that may have a secret in it: in
+# which database, where not in the login's own, and by which login, where not by the administrator.
+$secret = @{ Target = ''; Text = ''; Members = $null; Hidden = @(); Administrator = ''; Password = '' }
+$batch = @{ Statement = ''; Database = ''; Login = ''; Password = '' }
+# A string in JSON. Its escapes are among those that [regex]::Unescape knows.
+$jsonString = '"(?:[^"\\]|\\["\\/bfnrt]|\\u[0-9A-Fa-f]{4})*"'
 
 function Invoke-Document {
   try {
@@ -64,11 +66,7 @@ function Read-Parameter {
   $command.Rotation = Get-Parameter $env:SSM_rotation '{{ rotation }}'
   $command.SecretArn = Get-Parameter $env:SSM_secretArn '{{ secretArn }}'
   $command.Hint = Get-Parameter $env:SSM_versionId '{{ versionId }}'
-  $command.Credentials = Get-Parameter $env:SSM_credentials '{{ credentials }}'
-  $command.Foreign = Get-Parameter $env:SSM_foreignCredentials '{{ foreignCredentials }}'
   $command.AdministratorArn = Get-Parameter $env:SSM_administratorSecretArn '{{ administratorSecretArn }}'
-  $command.ProofPrefix = Get-Parameter $env:SSM_proofPrefix '{{ proofPrefix }}'
-  $command.CreateMissing = Get-Parameter $env:SSM_createMissing '{{ createMissing }}'
   $command.TrustCertificate = Get-Parameter $env:SSM_trustServerCertificate '{{ trustServerCertificate }}'
   $command.HostId = [string]$env:AWS_SSM_INSTANCE_ID
   # The two seams of the local AWS: hosts that share one machine need a folder each; and how long a host waits for the
@@ -98,17 +96,7 @@ function Confirm-Parameter {
   if ($command.AdministratorArn -and $command.AdministratorArn -cnotmatch $arnPattern) {
     Deny-Parameter 'administratorSecretArn'
   }
-  if ($command.ProofPrefix -cnotmatch '^[A-Za-z0-9._-]{1,40}\z') { Deny-Parameter 'proofPrefix' }
-  $command.Urls = @(Split-Url $command.Credentials 'credentials')
-  $command.ForeignUrls = @(Split-Url $command.Foreign 'foreignCredentials')
-  if ($command.Urls.Length -lt 1 -or $command.Urls.Length -gt 20) { Deny-Parameter 'credentials' }
-}
-
-function Split-Url($text, $parameter) {
-  foreach ($url in $text.Split([char[]]' ', [StringSplitOptions]::RemoveEmptyEntries)) {
-    if ($url -cnotmatch '^s3://[A-Za-z0-9._:/-]{1,123}\z') { Deny-Parameter $parameter }
-    $url
-  }
+  Confirm-OwnParameter
 }
 
 function Deny-Parameter($name) {
@@ -184,6 +172,32 @@ function Read-Marker {
   }
 }
 
+# Written beside and renamed, so that a host that dies here has the old marker or the new one. Nothing, or why not.
+function Write-Marker {
+  $text = "# instance, version held, since when, modify dates of its credentials`r`n"
+  foreach ($instance in $run.Instances) {
+    if ($instance.Held) { $text += "$($instance.Name) $($instance.Held) $($instance.Since) $($instance.HeldDates)`r`n" }
+  }
+  $new = $state.Marker + '.new'
+  try {
+    [IO.File]::WriteAllText($new, $text)
+    if ([IO.File]::Exists($state.Marker)) {
+      # In place of $null PowerShell would hand over an empty name.
+      [IO.File]::Replace($new, $state.Marker, [NullString]::Value)
+    } else {
+      [IO.File]::Move($new, $state.Marker)
+    }
+  } catch {
+    return "$($state.Marker) cannot be written: $(Get-Cause $_)"
+  }
+}
+
+# Everything that may not be writable is written once before any instance is touched.
+function Confirm-Marker {
+  $refusal = Write-Marker
+  if ($refusal) { Stop-Host 'StateNotWritable' $refusal }
+}
+
 # That a line is not on the disk stops nobody who does not ask.
 function Write-Log($text) {
   $version = $run.Version
@@ -200,7 +214,7 @@ function Write-Log($text) {
 }
 
 function Get-Timestamp {
-  return [DateTime]::UtcNow.ToString('yyyy-MM-ddTHH:mm:ssZ', [Globalization.CultureInfo]::InvariantCulture)
+  return [DateTime]::UtcNow.ToString('u').Replace(' ', 'T')
 }
 
 function Get-Deadline {
@@ -224,8 +238,7 @@ function Find-Instance {
       Version = [string](Get-RegistryValue "$key\Setup" 'Version')
       Edition = [string](Get-RegistryValue "$key\Setup" 'Edition')
       VirtualName = [string](Get-RegistryValue "$key\Cluster" 'ClusterName')
-      DataSource = ''; Product = ''; MayAlter = $false; Changed = $false; Dates = @{}; Seen = @{}; Held = ''; Since = ''; HeldDates = ''; PutBack = ''
-      Names = @(); Kinds = @{}; ModifyDates = ''
+      Changed = $false; Held = ''; Since = ''; HeldDates = ''
     }
   }
 }
@@ -272,7 +285,7 @@ function Read-Target {
   foreach ($label in 'AWSPENDING', 'AWSCURRENT') {
     $answer = Get-SecretVersion $command.SecretArn $label
     if ('' -eq $answer.Error) {
-      $run.Version = $answer.Version
+      $run.Version, $run.TargetLabel = $answer.Version, $label
       $secret.Target = $answer.Value
       return
     }
@@ -294,33 +307,6 @@ function Wait-HintedTarget {
   }
 }
 
-function Read-TargetKey {
-  $secret.Text = $secret.Target
-  if (-not (Read-AccessKey)) { Stop-Host 'SecretValueInvalid' "version $($run.Version) holds no access key" }
-}
-
-# $secret.Text is AKID:SECRET, as the published solution stores it, or a JSON object.
-function Read-AccessKey {
-  $text = $secret.Text.Trim()
-  if ($text -cmatch '^\s*\{') {
-    if (-not (Read-FlatObject)) { return $false }
-    $secret.AccessKeyId = Get-JsonMember 'accessKeyId' 'AccessKeyId'
-    $secret.SecretAccessKey = Get-JsonMember 'secretAccessKey' 'SecretAccessKey'
-  } else {
-    $parts = $text.Split([char[]]':', 2)
-    if ($parts.Length -ne 2) { return $false }
-    $secret.AccessKeyId = $parts[0]
-    $secret.SecretAccessKey = $parts[1]
-  }
-  # SQL Server splits SECRET at the colon, so neither part may hold one (FACTS B).
-  return ($secret.AccessKeyId -cmatch '^[A-Za-z0-9_]{16,128}\z' -and $secret.SecretAccessKey -cmatch '^[!-9;-~]+\z')
-}
-
-function Get-JsonMember($name, $otherName) {
-  if ($null -ne $secret.Members[$name]) { return $secret.Members[$name] }
-  return [string]$secret.Members[$otherName]
-}
-
 # Without an administrator's secret the agent's own account logs in, for which Windows vouches.
 function Read-Administrator {
   if ('' -eq $command.AdministratorArn) { return }
@@ -337,12 +323,10 @@ function Read-Administrator {
 }
 
 # Reads the strings of the flat JSON object in $secret.Text into $secret.Members; other scalars are passed over, a
-# nested value is refused. By patterns, since .NET's own reader takes half an object for a whole one; JSON's escapes are
-# among those that Unescape knows.
+# nested value is refused. By patterns, since .NET's own reader takes half an object for a whole one.
 function Read-FlatObject {
   $secret.Members = [Collections.Hashtable]::new([StringComparer]::Ordinal)
-  $string = '"(?:[^"\\]|\\["\\/bfnrt]|\\u[0-9A-Fa-f]{4})*"'
-  $member = "\s*($string)\s*:\s*($string|[-+.A-Za-z0-9]+)\s*"
+  $member = "\s*($jsonString)\s*:\s*($jsonString|[-+.A-Za-z0-9]+)\s*"
   if (-not [regex]::IsMatch($secret.Text, "^\s*\{$member(?:,$member)*\}\s*\z")) { return $false }
   foreach ($match in [regex]::Matches($secret.Text, $member)) {
     $name = $match.Groups[1].Value.Trim([char[]]'"')
@@ -354,50 +338,16 @@ function Read-FlatObject {
 
 # ---- Every instance ----
 
-# Looks whether there is an instance here that can hold an S3 credential: 16.x and later, by number, and not Express
-# (FACTS B). A running one says so itself; of a stopped one the registry does.
-function Test-InstanceHolds($instance) {
-  $service = Get-ServiceState $instance.Service
-  if ('Running' -ne $service) { return Test-StoppedInstance $instance $service }
-  $instance.DataSource = Get-DataSource $instance
-  if (-not (Invoke-Statement $instance ("SELECT N'~instance~' + " +
-        "CONVERT(nvarchar(128), SERVERPROPERTY(N'ProductVersion')) + N'~' + " +
-        "CONVERT(nvarchar(10), SERVERPROPERTY(N'EngineEdition')) + N'~' + " +
-        "CONVERT(nvarchar(10), HAS_PERMS_BY_NAME(NULL, NULL, N'ALTER ANY CREDENTIAL'));"))) {
-    return Add-SqlFailure $instance 'ConnectFailed'
-  }
-  $facts = [regex]::Match("$($run.Sql.Rows)", '~instance~(([0-9]+)\.[0-9.]+)~([0-9]+)~([01])')
-  if (-not $facts.Success) {
-    return Add-Failure $instance.Name 'ConnectFailed' "no answer of SQL Server: $($run.Sql.Rows)"
-  }
-  $instance.Product = $facts.Groups[1].Value
-  $instance.MayAlter = '1' -eq $facts.Groups[4].Value
-  $edition = $facts.Groups[3].Value
-  if ([int]$facts.Groups[2].Value -lt 16 -or '4' -eq $edition) {
-    $run.NothingToHold++
-    Add-Owner $instance
-    Write-Log "$($instance.Name): version $($instance.Product), engine edition ${edition}: nothing to hold"
-    return $false
-  }
-  return $true
-}
-
-# Without this right sys.credentials looks empty, and every credential would seem to be missing.
-function Confirm-RightToAlter($instance) {
-  if ($instance.MayAlter) { return $true }
-  return Add-Failure $instance.Name 'AlterNotPermitted' "$(Get-LoginName) lacks ALTER ANY CREDENTIAL"
-}
-
-# An instance that is installed and stopped holds a credential that nobody proved: that is a failure, unless it could
-# hold none. A clustered one may run on another node, which then has to prove it.
+# An instance that is installed and stopped holds what nobody proved: that is a failure, unless by the registry it could
+# hold nothing. A clustered one may run on another node, which then has to prove it.
 function Test-StoppedInstance($instance, $service) {
-  if ($instance.Edition -like 'Express*' -or $instance.Version -match '^([0-9]|1[0-5])\.') {
+  if (Test-HoldsNothing $instance) {
     $run.NothingToHold++
     Write-Log "$($instance.Name): version $($instance.Version), $($instance.Edition): nothing to hold"
     return $false
   }
+  if ($null -eq $service) { $service = 'not installed' }
   $message = "its service $($instance.Service) is $service"
-  if ($null -eq $service) { $message = "its service $($instance.Service) is not installed" }
   if ($instance.VirtualName) {
     $owner = Get-ClusterOwner $instance.VirtualName
     if ($null -eq $owner) { $owner = @{ State = 'unknown to the cluster'; Node = '' } }
@@ -420,95 +370,20 @@ function Add-Owner($instance) {
 # names: short enough for a tag, and it tells nothing about the network.
 function Get-NameHash($name) {
   $cluster = [string](Get-RegistryValue 'Cluster' 'ClusterInstanceID')
-  $bytes = [Text.Encoding]::UTF8.GetBytes("$cluster/$name".ToLowerInvariant())
+  return (Get-Sha256 "$cluster/$name".ToLowerInvariant()).Substring(0, 6)
+}
+
+# In digits of small letters.
+function Get-Sha256($text) {
+  $bytes = [Text.Encoding]::UTF8.GetBytes($text)
   # The one that Windows also has where its policy allows FIPS 140 algorithms only.
   $hash = [Security.Cryptography.SHA256CryptoServiceProvider]::new().ComputeHash($bytes)
-  return [BitConverter]::ToString($hash, 0, 3).Replace('-', '').ToLowerInvariant()
+  return [BitConverter]::ToString($hash).Replace('-', '').ToLowerInvariant()
 }
 
 function Get-LoginName {
   if ($secret.Administrator) { return $secret.Administrator }
   return [Environment]::UserDomainName + '\' + [Environment]::UserName
-}
-
-function Read-Credential($instance) {
-  if (Find-Credential $instance) { return $true }
-  return Add-SqlFailure $instance 'ConnectFailed'
-}
-
-# Reads the S3 credentials into Names and Kinds (of a name, whatever its case: s3 or other).
-function Find-Credential($instance) {
-  $instance.Names = @()
-  $instance.Kinds = [Collections.Hashtable]::new([StringComparer]::OrdinalIgnoreCase)
-  $instance.ModifyDates = ''
-  if (-not (Invoke-Statement $instance ("SELECT N'~credential~' + CONVERT(nvarchar(33), modify_date, 126) + N'~' + " +
-        "CASE WHEN credential_identity = N'S3 Access Key' THEN N's3' ELSE N'other' END + N'~' + name " +
-        "FROM sys.credentials WHERE LOWER(name) LIKE N's3://%' ORDER BY name;"))) {
-    return $false
-  }
-  $dates = [Collections.Hashtable]::new([StringComparer]::OrdinalIgnoreCase)
-  $instance.Spelled = [Collections.Hashtable]::new([StringComparer]::OrdinalIgnoreCase)
-  foreach ($row in $run.Sql.Rows) {
-    $parts = $row.Split([char[]]'~', 5)
-    if ($parts.Length -ne 5 -or 'credential' -ne $parts[1]) { continue }
-    $instance.Names += $parts[4]
-    $instance.Kinds[$parts[4]] = $parts[3]
-    $dates[$parts[4]] = $parts[2]
-    $instance.Spelled[$parts[4]] = $parts[4]
-  }
-  foreach ($url in $command.Urls) {
-    if ($null -eq $dates[$url]) { $dates[$url] = 'none' }
-    $instance.ModifyDates += $dates[$url] + '+'
-  }
-  $instance.Dates = $dates
-  return $true
-}
-
-# SQL Server uses the most specific credential (FACTS B): one below ours is used in our place. And a key that we retire
-# must not be held under a name that nobody declared.
-function Add-Blocking($instance) {
-  foreach ($name in $instance.Names) {
-    if ('s3' -ne $instance.Kinds[$name] -or ($command.Urls + $command.ForeignUrls) -contains $name) { continue }
-    if (Test-Leftover $name) { continue }
-    $why = 'undeclared'
-    foreach ($url in $command.Urls) {
-      if (Test-Below $name $url) { $why = 'shadows' }
-    }
-    Write-Log "$($instance.Name): the credential $name blocks retirement: $why"
-    $run.Blocking += '{"instance":"' + (ConvertTo-JsonText $instance.Name) + '","credential":"' +
-      (ConvertTo-JsonText $name) + '","why":"' + $why + '"}'
-  }
-}
-
-function Test-Leftover($name) {
-  foreach ($url in $command.Urls) {
-    if (Test-Below $name "$url/$($command.ProofPrefix)") { return $true }
-  }
-  return $false
-}
-
-# Names of credentials compare without case.
-function Test-Below($name, $folder) {
-  return $name.StartsWith("$folder/", [StringComparison]::OrdinalIgnoreCase)
-}
-
-function Test-CredentialFits($instance) {
-  foreach ($url in $command.Urls) {
-    $kind = $instance.Kinds[$url]
-    if ($null -eq $kind -and 'true' -ne $command.CreateMissing) {
-      return Add-Failure $instance.Name 'CredentialMissing' "there is no credential $url"
-    }
-    if ('other' -eq $kind) {
-      return Add-Failure $instance.Name 'CredentialNotS3' "the identity of $url is not S3 Access Key"
-    }
-  }
-  return $true
-}
-
-# The version that the instance's line of the marker names, where the credentials have the dates of then.
-function Get-BelievedVersion($instance) {
-  if ($instance.HeldDates -ceq $instance.ModifyDates) { return $instance.Held }
-  return ''
 }
 
 # ---- SQL ----
@@ -520,9 +395,14 @@ function Invoke-Statement($instance, $statement) {
 }
 
 function Send-Batch($instance) {
+  if (-not $batch.Login) { $batch.Login, $batch.Password = $secret.Administrator, $secret.Password }
   $run.Sql = Invoke-SqlBatch $instance
-  $batch.Statement = ''
+  $batch.Statement = $batch.Database = $batch.Login = $batch.Password = ''
   return (0 -eq $run.Sql.Number)
+}
+
+function Get-QuotedName($name) {
+  return '[' + $name.Replace(']', ']]') + ']'
 }
 
 # Names what SQL Server said, by its message numbers; what the client says itself is -1, and -2 at a time-out.
@@ -581,14 +461,14 @@ function Get-Answer($bytesThatFollow) {
   if ($run.Found) { $answer += ',"found":"' + $run.Found + '"' }
   $changed = 0
   foreach ($instance in $run.Instances) { $changed += [int]$instance.Changed }
-  $answer += ",""proved"":$($run.Proved),""changed"":$changed,""nothingToHold"":$($run.NothingToHold)"
+  $answer += ',"proved":' + $run.Proved + ',"changed":' + $changed + ',"nothingToHold":' + $run.NothingToHold
   foreach ($list in 'owner', 'passive') {
     # By its methods: PowerShell takes a dot on a dictionary for one of its keys.
     if ($run[$list].get_Count() -gt 0) {
       $answer += ',"' + $list + '":["' + [string]::Join('","', [string[]]@($run[$list].get_Keys())) + '"]'
     }
   }
-  $answer += ",""failed"":$($run.Failed)"
+  $answer += ',"failed":' + $run.Failed
   $run.Room = $answerLimitBytes - $answer.Length - 32 - $bytesThatFollow
   foreach ($list in 'failures', 'blocking') { $answer += ',"' + $list + '":[' + (Get-WhatFits $run[$list]) + ']' }
   return $answer
@@ -616,7 +496,7 @@ function Send-Answer($answer) {
 
 # No message of a tool is passed on before the secret values were taken out of it.
 function Get-PublicText([string] $text) {
-  foreach ($value in $secret.SecretAccessKey, $secret.SecretAccessKey.Replace("'", "''"), $secret.Password) {
+  foreach ($value in $secret.Hidden + $secret.Password) {
     if ($value) { $text = $text.Replace($value, '***') }
   }
   return $text -creplace '[^ -~]', ' '
@@ -731,7 +611,7 @@ function Get-SecretVersion($arn, $label, $versionId) {
       return @{ Version = ''; Value = ''; Error = Get-AwsError $_ }
     }
   }
-  $which = "--version-stage $label"
+  $which = "--version-stage $(Get-QuotedArgument $label)"
   if ($versionId) { $which = "--version-id $versionId" }
   $answer = Invoke-AwsCli ("secretsmanager get-secret-value --region $region --secret-id $arn $which " +
     '--query [VersionId,SecretString] --output text')
@@ -761,7 +641,12 @@ function Find-AwsCli {
   return ''
 }
 
-# The arguments hold no secret and nothing that needs a quote. With the key, it is in the child's environment only.
+# As a program on Windows takes its command line apart: a backslash counts only before a quote.
+function Get-QuotedArgument($text) {
+  return '"' + (($text -creplace '(\\*)"', '$1$1\"') -creplace '(\\+)\z', '$1$1') + '"'
+}
+
+# The arguments hold no secret. With the key, it is in the child's environment only.
 function Invoke-AwsCli($arguments, [switch] $WithKey) {
   $start = [Diagnostics.ProcessStartInfo]::new((Find-AwsCli), $arguments)
   $start.UseShellExecute = $false
@@ -833,13 +718,13 @@ function Get-SqlConnection($instance) {
   $options['Pooling'] = $false
   # A cluster across subnets has an address in each, of which one answers.
   $options['MultiSubnetFailover'] = '' -ne $instance.VirtualName -and $instance.DataSource -like 'tcp:*'
-  $options['Integrated Security'] = '' -eq $secret.Administrator
+  if ($batch.Database) { $options['Initial Catalog'] = $batch.Database }
+  $options['Integrated Security'] = '' -eq $batch.Login
   $connection = [Data.SqlClient.SqlConnection]::new($options.ToString())
-  if ($secret.Administrator) {
-    $password = [Security.SecureString]::new()
-    foreach ($character in $secret.Password.ToCharArray()) { $password.AppendChar($character) }
+  if ($batch.Login) {
+    $password = [Net.NetworkCredential]::new('', $batch.Password).SecurePassword
     $password.MakeReadOnly()
-    $connection.Credential = [Data.SqlClient.SqlCredential]::new($secret.Administrator, $password)
+    $connection.Credential = [Data.SqlClient.SqlCredential]::new($batch.Login, $password)
   }
   return $connection
 }

@@ -1,5 +1,5 @@
 # Looks at every SQL Server instance of this host as a rotation would find it, and changes nothing: no credential, no
-# marker, no object in S3. Follows host/windows.ps1; the same as inspect.sh, word for word.
+# marker, no object in S3. Follows host/windows.ps1 and host/credentials.ps1; the same as inspect.sh, word for word.
 #
 # What would stand in the way of a rotation is a failure here by the name that it would have there. All that is written
 # is the host's own log, which shows beforehand that the disk takes a marker, and the event log.

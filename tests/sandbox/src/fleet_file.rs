@@ -175,6 +175,9 @@ pub struct SqlServerEntry {
     /// Whether it lacks the credential.
     #[serde(default)]
     pub without_credential: bool,
+    /// Whether it lacks the login, or both.
+    #[serde(default)]
+    pub without_login: bool,
     /// Further S3 credentials that hold the same key.
     #[serde(default)]
     pub further_credentials: Vec<String>,

@@ -7,19 +7,38 @@ use std::path::PathBuf;
 use std::process::Command;
 use std::sync::OnceLock;
 
+use rotation::settings::Credential;
+
 /// The functions: crate names, which are the binaries' names.
-pub const FUNCTIONS: [&str; 7] = [
+pub const FUNCTIONS: [&str; 9] = [
     "enumerate-instances",
     "plan-rotation",
     "rotate-iam-key",
+    "rotate-login-password",
     "send-command",
     "poll-command",
     "promote-stage",
     "retire-iam-key",
+    "retire-login-password",
 ];
 
-/// The token of a function in the definition: `rotate-iam-key` is `RotateIamKeyFunctionArn`.
+/// The functions behind the state machine of a rotation of this kind.
+pub fn functions_for(credential: &Credential) -> impl Iterator<Item = &'static str> {
+    let others = match credential {
+        Credential::AccessKey(_) => ["rotate-login-password", "retire-login-password"],
+        Credential::Login(_) => ["rotate-iam-key", "retire-iam-key"],
+    };
+    FUNCTIONS.into_iter().filter(move |function| !others.contains(function))
+}
+
+/// The token of a function in the definition: `send-command` is `SendCommandFunctionArn`. Where each kind of credential
+/// has a function of its own, the token is the state's.
 pub fn token_of(function: &str) -> String {
+    match function {
+        "rotate-iam-key" | "rotate-login-password" => return "StageCredentialFunctionArn".to_owned(),
+        "retire-iam-key" | "retire-login-password" => return "RetireCredentialFunctionArn".to_owned(),
+        _ => {}
+    }
     let capitalised = function.split('-').map(|word| {
         let mut letters = word.chars();
         letters.next().map(|first| first.to_uppercase().chain(letters).collect::<String>()).unwrap_or_default()

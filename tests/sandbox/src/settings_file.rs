@@ -60,8 +60,16 @@ pub fn complete(schema: &Value, mut settings: Value) -> Result<(Value, Settings)
     Ok((settings, parsed))
 }
 
-/// The schema's `default` keyword, property by property; an object that is itself a default is completed in turn.
+/// The schema's `default` keyword, property by property; an object that is itself a default is completed in turn. What
+/// only one kind of rotation has stands in the branches of the schema's `if`.
 fn fill_defaults(schema: &Value, value: &mut Value) {
+    fill_properties(schema, value);
+    let Some(kind) = schema.pointer("/if/properties/kind/const") else { return };
+    let branch = if value.get("kind") == Some(kind) { "then" } else { "else" };
+    schema.get(branch).into_iter().for_each(|branch| fill_properties(branch, value));
+}
+
+fn fill_properties(schema: &Value, value: &mut Value) {
     let Some(properties) = schema.get("properties").and_then(Value::as_object) else { return };
     let Some(members) = value.as_object_mut() else { return };
     for (name, rule) in properties {

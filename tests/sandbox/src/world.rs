@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use jiff::SignedDuration;
 use rotation::Settings;
+use rotation::settings::Credential;
 use serde_json::{Value, json};
 use tokio::net::TcpListener;
 
@@ -17,7 +18,7 @@ use crate::clock::Clock;
 use crate::cloud::{Caller, Cloud, InstanceState, KeyStatus, Service, Visibility, role_of_function, serve};
 use crate::fleet_file::placeholders::Unfilled;
 use crate::fleet_file::{ApplicationEntry, FleetFile, FleetFileError, SecondKey, StartValue};
-use crate::functions_folder::{FUNCTIONS, functions_folder, token_of};
+use crate::functions_folder::{FUNCTIONS, functions_folder, functions_for, token_of};
 use crate::host::fleet::Fleet;
 use crate::host::windows::NoEngine;
 use crate::host::{Runs, SqlServer, document};
@@ -33,6 +34,7 @@ mod evidence;
 mod hosts;
 mod images;
 mod keys;
+mod logins;
 
 pub use backups::FailedBackup;
 use hosts::Origin;
@@ -213,7 +215,7 @@ impl World {
     /// # Errors
     /// Says what is wrong with the file.
     pub fn definition(&self, arn_of: impl Fn(&str) -> String) -> Result<String, WorldError> {
-        definition(&self.completed_settings, arn_of)
+        definition(&self.completed_settings, &self.settings, arn_of)
     }
 
     /// Ends the functions' processes, so that their last log lines are certain.
@@ -247,7 +249,10 @@ impl Stage {
         set_up_aws(&cloud, file, &settings)?;
         let folder = keys::temporary_folder()?;
         let fleet = Fleet::attach(&cloud, &folder);
-        let first_key = keys::set_up(&cloud, file, &settings);
+        let first_key = match &settings.credential {
+            Credential::AccessKey(key) => keys::set_up(&cloud, file, &settings, &key.user),
+            Credential::Login(login) => logins::set_up(&cloud, &settings, login),
+        };
         let long_ago = file.starts_at.checked_sub(SignedDuration::from_hours(24 * 100)).ok();
         let origin = Origin { account: &file.account, settings: &settings, key: &first_key, launched: long_ago, runs };
         for host in &file.hosts {
@@ -328,7 +333,9 @@ fn set_up_aws(cloud: &Cloud, file: &FleetFile, settings: &Settings) -> Result<()
     if file.late_visibility {
         cloud.set_visibility(Visibility::usual());
     }
-    cloud.add_user(&settings.subject());
+    if let Credential::AccessKey(key) = &settings.credential {
+        cloud.add_user(&key.user);
+    }
     if let Some(topic) = settings.topic.rsplit(':').next() {
         cloud.add_topic(topic);
     }
@@ -398,7 +405,7 @@ fn define(
     cloud: &Cloud,
     settings: &Settings,
 ) -> Result<Machine, WorldError> {
-    let text = definition(completed, |function| lambda.arn(function))?;
+    let text = definition(completed, settings, |function| lambda.arn(function))?;
     let definition = Definition::parse(&text).map_err(|error| WorldError::Definition(error.to_string()))?;
     let (account, region) = cloud.home();
     let arn = format!("arn:aws:states:{region}:{account}:stateMachine:credential-rotation-{}", settings.rotation);
@@ -406,9 +413,13 @@ fn define(
 }
 
 /// The file in the repository with its tokens filled in.
-fn definition(completed: &Value, arn_of: impl Fn(&str) -> String) -> Result<String, WorldError> {
+fn definition(
+    completed: &Value,
+    settings: &Settings,
+    arn_of: impl Fn(&str) -> String,
+) -> Result<String, WorldError> {
     let text = std::fs::read_to_string(repository().join("statemachine/rotation.asl.json"))?;
-    let arns = FUNCTIONS.iter().map(|function| (token_of(function), arn_of(function))).collect();
+    let arns = functions_for(&settings.credential).map(|function| (token_of(function), arn_of(function))).collect();
     substitute(&text, &arns, completed).map_err(|error| WorldError::Definition(error.to_string()))
 }
 

@@ -8,7 +8,7 @@ use crate::ledger::LedgerEntry;
 use crate::names::{AWSCURRENT, AWSPENDING};
 use crate::request::Mode;
 use crate::secret::{Intent, Standing};
-use crate::settings::StoppedHosts;
+use crate::settings::{Credential, StoppedHosts};
 
 const OLD: &str = "AKIAOLDOLDOLDOLDOLD1";
 const NEW: &str = "AKIANEWNEWNEWNEWNEW2";
@@ -58,6 +58,7 @@ fn facts(settings: &Settings, secret: SecretFacts, keys: Vec<KeyFacts>) -> Facts
         started: at(STARTED),
         request: &ROTATE,
         settings,
+        access_key: settings.access_key().unwrap(),
         execution: "arn:aws:states:eu-west-1:111122223333:execution:m:e",
         token: "v-new".into(),
         secret,
@@ -122,7 +123,7 @@ fn assert_safe(facts: &Facts<'_>, plan: &Plan) {
                 facts.request.compromised.is_none() || after.current_key() == facts.request.compromised
             }
             Mode::Converge => is_due,
-            Mode::Abandon | Mode::Rollback => false,
+            Mode::Abandon | Mode::Rollback | Mode::Provision => false,
         };
         let may_resume = facts.secret.intent.is_some() && facts.request.mode != Mode::Abandon;
         assert!(is_asked || may_resume, "nobody asked: {}", told());
@@ -185,6 +186,7 @@ fn assert_safe(facts: &Facts<'_>, plan: &Plan) {
             }
             Settling::Adopt { key, .. } => assert!(facts.key(key).is_some(), "another user's key: {}", told()),
             Settling::FinishPending { .. }
+            | Settling::Label { .. }
             | Settling::CloseIntent
             | Settling::ForgetInactive { .. }
             | Settling::RecordStanding { .. } => {}
@@ -576,7 +578,8 @@ fn a_stopped_host_holds_retirement_only_where_the_settings_say_so() {
     let rotated = secret(&ROTATED, Some("2026-11-10T00:00:00Z"));
     let stopped = Roster::new(vec![host("i-9", HostState::Stopped, None)], rotated.target().as_ref());
     for (policy, goes) in [(StoppedHosts::Release, true), (StoppedHosts::Hold, false)] {
-        settings.stopped_hosts = policy;
+        let Credential::AccessKey(key) = &mut settings.credential else { panic!("it rotates a key") };
+        key.retirement.stopped_hosts = policy;
         let mut facts = facts(&settings, rotated.clone(), vec![old_key(), new_key()]);
         facts.request = &CONVERGE;
         facts.roster = Some(&stopped);

@@ -4,10 +4,10 @@ use super::*;
 use crate::error::StepError;
 use crate::fleet::HostState;
 use crate::host_answer::{HostAnswer, HostError, HostFailure, Inspection, SeenInstance};
-use crate::keys::KeyStatus;
+use crate::keys::{KeyFacts, KeyStatus};
 use crate::ledger::LedgerEntry;
 use crate::names::{AWSCURRENT, VersionId};
-use crate::plan::Stage;
+use crate::plan::{Plan, Stage};
 use crate::request::Mode;
 
 const CURRENT: &str = "AKIACURRENTCURRENT01";
@@ -86,8 +86,7 @@ fn told_about(
         now: at("2026-11-24T06:00:00Z"),
         request,
         secret: &secret(),
-        keys: Some(&keys),
-        plan,
+        prospect: Prospect::AccessKey(KeyProspect { settings: settings.access_key().unwrap(), keys: Some(&keys), plan }),
         places,
         inspections,
         simulation: &Simulation::default(),
@@ -159,6 +158,7 @@ fn an_inspection_is_told_in_numbers_and_what_stands_in_the_way_by_name() {
                 instance: "localhost".to_owned(),
                 product: "16.0.4165.4".to_owned(),
                 holds: Some("v1".to_owned()),
+                replica: None,
             }],
         }),
     };

@@ -86,7 +86,9 @@ impl Gaps {
 
     pub(super) fn all(&self) -> Vec<Gap> {
         let mut all: Vec<Gap> = self.closed.iter().chain(self.open.values()).cloned().collect();
-        all.sort_by(|left, right| (left.began, &left.host, &left.endpoint).cmp(&(right.began, &right.host, &right.endpoint)));
+        all.sort_by(|left, right| {
+            (left.began, &left.host, &left.endpoint).cmp(&(right.began, &right.host, &right.endpoint))
+        });
         all
     }
 }

@@ -26,9 +26,9 @@ impl Scene {
         let cloud = Cloud::new(Clock::starting_at(START.parse().unwrap()), "111122223333", "eu-west-1");
         let fleet = Fleet::attach(&cloud, &std::env::temp_dir());
         for id in ["i-1", "i-2"] {
-            let mut server = logins.iter().fold(SqlServer::new(16, ADMINISTRATOR, "a"), |server, login| {
-                server.with_login(login, "old")
-            });
+            let mut server = logins
+                .iter()
+                .fold(SqlServer::new(16, ADMINISTRATOR, "a"), |server, login| server.with_login(login, "old"));
             change(&mut server);
             let sql_servers = vec![("localhost".to_owned(), server)];
             let runs = crate::host::Runs::Model;

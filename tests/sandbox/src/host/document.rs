@@ -15,7 +15,23 @@ use serde_json::Value;
 const CONTENT_LIMIT_BYTES: usize = 64 * 1024;
 
 /// The folders below `statemachine/documents` that are documents, each under its own name in SSM.
-pub const NAMES: [&str; 2] = ["apply-s3-credential", "inspect-s3-credential"];
+pub const NAMES: [&str; 6] = [
+    "apply-s3-credential",
+    "inspect-s3-credential",
+    "apply-sql-login",
+    "inspect-sql-login",
+    "apply-sql-login-windows",
+    "inspect-sql-login-windows",
+];
+
+/// Those of S3 credentials: the one that changes a host, and the one that only looks.
+pub const OF_S3_CREDENTIALS: [&str; 2] = [NAMES[0], NAMES[1]];
+
+/// Those of SQL Server logins, likewise, for hosts of Linux.
+pub const OF_SQL_LOGINS: [&str; 2] = [NAMES[2], NAMES[3]];
+
+/// The same for hosts of Windows: both platforms' scripts together are longer than SSM takes.
+pub const OF_SQL_LOGINS_ON_WINDOWS: [&str; 2] = [NAMES[4], NAMES[5]];
 
 /// A folder that gives no document.
 #[derive(Debug, thiserror::Error)]
@@ -116,11 +132,23 @@ mod tests {
             .collect()
     }
 
-    /// The platforms of a document, each with the two files of its script below `statemachine/documents`.
-    fn scripts(name: &str) -> [(&'static str, [String; 2]); 2] {
-        let own = name.trim_end_matches("-s3-credential");
-        [("Linux", "linux.sh", "sh"), ("Windows", "windows.ps1", "ps1")]
-            .map(|(platform, shared, ending)| (platform, [format!("host/{shared}"), format!("{name}/{own}.{ending}")]))
+    /// The platforms of a document, each with the files of its script below `statemachine/documents`.
+    fn scripts(name: &str) -> Vec<(&'static str, Vec<String>)> {
+        let (own, kind) = name.split_once('-').unwrap();
+        let shared: &[(&str, &[&str], &str)] = match kind {
+            "s3-credential" => &[
+                ("Linux", &["linux.sh", "credentials.sh"], "sh"),
+                ("Windows", &["windows.ps1", "credentials.ps1"], "ps1"),
+            ],
+            "sql-login" => &[("Linux", &["linux.sh", "logins.sh"], "sh")],
+            _ => &[("Windows", &["windows.ps1", "logins.ps1"], "ps1")],
+        };
+        let folder = name.trim_end_matches("-windows");
+        let files = |shared: &[&str], ending: &str| {
+            let shared = shared.iter().map(|file| format!("host/{file}"));
+            shared.chain([format!("{folder}/{own}.{ending}")]).collect()
+        };
+        shared.iter().map(|(platform, shared, ending)| (*platform, files(shared, ending))).collect()
     }
 
     #[test]
@@ -184,16 +212,29 @@ mod tests {
 
     #[test]
     fn both_documents_take_a_parameter_by_the_same_pattern_and_default() {
-        let [apply, inspect] = NAMES.map(built);
-        let parameters = |document: &Value| {
-            let mut parameters = document["parameters"].as_object().unwrap().clone();
+        let parameters = |document: &str| {
+            let mut parameters = built(document)["parameters"].as_object().unwrap().clone();
             // Of what a parameter is for they say different things.
             parameters.values_mut().for_each(|parameter| parameter["description"] = Value::Null);
             parameters
         };
-        let (mut apply, inspect) = (parameters(&apply), parameters(&inspect));
+        let [mut apply, inspect] = OF_S3_CREDENTIALS.map(parameters);
         assert!(apply.remove("proof").is_some(), "an inspection proves nothing");
         assert_eq!(apply, inspect);
+        let [apply, inspect] = OF_SQL_LOGINS.map(parameters);
+        assert_eq!(apply, inspect);
+    }
+
+    #[test]
+    fn the_documents_of_logins_differ_by_nothing_but_their_platform() {
+        for (linux, windows) in OF_SQL_LOGINS.into_iter().zip(OF_SQL_LOGINS_ON_WINDOWS) {
+            let [linux, windows] = [linux, windows].map(|name| {
+                let mut document = built(name);
+                document.as_object_mut().unwrap().remove("mainSteps");
+                document
+            });
+            assert_eq!(linux, windows);
+        }
     }
 
     /// Every word of a script that could make, change or drop a credential, or back up: an uppercase CREDENTIAL that is
@@ -245,9 +286,9 @@ mod tests {
 
     #[test]
     fn no_pattern_lets_a_hostile_value_through() {
-        // The other document has the same (see above), but for one parameter that it lacks.
-        let document = built("apply-s3-credential");
-        for (name, parameter) in document["parameters"].as_object().unwrap() {
+        // Those that inspect have the same (see above), but for one parameter that they lack.
+        let documents = [OF_S3_CREDENTIALS[0], OF_SQL_LOGINS[0]].map(built);
+        for (name, parameter) in documents.iter().flat_map(|document| document["parameters"].as_object().unwrap()) {
             let pattern = regex_lite::Regex::new(parameter["allowedPattern"].as_str().unwrap()).unwrap();
             let good = good_value(name);
             assert!(pattern.is_match(good), "{name} takes {good}");
@@ -275,7 +316,9 @@ mod tests {
             "credentials" | "foreignCredentials" => "s3://sql-backups.s3.eu-west-1.amazonaws.com:443/prod",
             "endpoints" => "sql-1.example.com,1434",
             "proof" => "backup",
-            "createMissing" | "trustServerCertificate" => "true",
+            "createMissing" | "trustServerCertificate" | "unlock" | "provision" => "true",
+            "whileInUse" => "refuse",
+            "logins" | "instances" | "containedDatabases" | "replicaGroups" => "WyJhcHAiXQ==",
             "executionTimeout" => "300",
             "proofPrefix" => ".credential-rotation",
             _ => "sql-backups",
@@ -289,6 +332,19 @@ mod tests {
             // Two ARNs of 600 characters at most, and what is fixed.
             let parameters = rotation::settings::LISTS_OF_A_COMMAND + 2 * 600 + 500;
             assert!(bytes + parameters <= CONTENT_LIMIT_BYTES, "{document}: {bytes} bytes, {parameters} of parameters");
+        }
+    }
+
+    #[test]
+    fn the_inspection_of_logins_only_asks() {
+        let changes = ["ALTER LOGIN", "ALTER USER", "CREATE ", "DROP ", "GRANT [", "change_in", "log_in ", "Send-Change", "Test-LogIn"];
+        let found = |document: &str| -> Vec<&str> {
+            let scripts: String = steps(&built(document)).into_iter().map(|(_, script)| script).collect();
+            changes.into_iter().filter(|change| scripts.contains(change)).collect()
+        };
+        for [apply, inspect] in [OF_SQL_LOGINS, OF_SQL_LOGINS_ON_WINDOWS] {
+            assert_eq!(found(inspect), Vec::<&str>::new());
+            assert!(found(apply).len() > 3, "the test sees");
         }
     }
 

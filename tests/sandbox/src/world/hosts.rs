@@ -76,6 +76,11 @@ impl Origin<'_> {
         for url in ours.chain(&entry.further_credentials) {
             server = server.with_credential(url, key, secret);
         }
+        if let Credential::Login(login) = &self.settings.credential {
+            for name in login.names.iter().filter(|_| !entry.without_login) {
+                server = server.with_login(name, &logins::first_password(name));
+            }
+        }
         server
     }
 }

@@ -5,15 +5,15 @@ use std::path::PathBuf;
 use super::*;
 
 /// Makes the user's keys and the secret as the fleet file says; the key that the hosts hold.
-pub(super) fn set_up(cloud: &Cloud, file: &FleetFile, settings: &Settings) -> (String, String) {
+pub(super) fn set_up(cloud: &Cloud, file: &FleetFile, settings: &Settings, user: &str) -> (String, String) {
     let held = pair("CURRENT");
     let age =
         |days: i64| file.starts_at.saturating_sub(SignedDuration::from_hours(24 * days)).unwrap_or(file.starts_at);
     let made = age(file.key_age_days);
-    cloud.add_access_key(&settings.subject(), (&held.0, &held.1), KeyStatus::Active, made);
+    cloud.add_access_key(user, (&held.0, &held.1), KeyStatus::Active, made);
     let second = pair("SECOND");
     if file.second_key != SecondKey::None {
-        cloud.add_access_key(&settings.subject(), (&second.0, &second.1), KeyStatus::Active, age(file.key_age_days + 30));
+        cloud.add_access_key(user, (&second.0, &second.1), KeyStatus::Active, age(file.key_age_days + 30));
     }
     let plain = |key: &(String, String)| format!("{}:{}", key.0, key.1);
     let name = settings.secret.id.rsplit(':').next().unwrap_or_default();

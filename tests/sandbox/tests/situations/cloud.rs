@@ -12,6 +12,8 @@ pub const ADMINISTRATOR_ARN: &str = "arn:aws:secretsmanager:eu-west-1:1111222233
 /// The version that a host ought to hold after the rotation, and the one from before.
 pub const NEW: &str = "00000000-0000-0000-0000-00000000000b";
 pub const OLD: &str = "00000000-0000-0000-0000-00000000000a";
+/// A version that comes after both.
+pub const NEWER: &str = "00000000-0000-0000-0000-00000000000c";
 /// An access key. Both secrets end in a quote, which T-SQL doubles and a shell would read.
 pub type Key = (&'static str, &'static str);
 pub const OLD_KEY: Key = ("AKIAOLD0000000000000", "old+Secret/0000000000000000000000000000'");
@@ -21,6 +23,19 @@ pub const PASSWORD: &str = "p\"a\\s'é😀$(x)`y`";
 /// The same, as a person's editor may have stored it.
 pub const ADMINISTRATOR: &str = "{\n\t\"engine\": \"sqlserver\", \"port\": 1433,\n\t\"username\": \"rotator\", \
                                  \"password\": \"p\\\"a\\\\s'\\u00e9\\uD83D\\uDE00$(x)`y`\"\n}";
+
+/// The passwords of a login. The new one has every printable character, and what a shell and sqlcmd would replace.
+pub const OLD_PASSWORD: &str = "Old-Secret-0000's";
+pub const NEW_PASSWORD: &str = "New-Secret-1111 $(x) !\"#$%&'()*+,-./0123456789:;<=>?@ABCDEFGHIJKLMNOPQRSTUVWXYZ[\\]^_`\
+                                abcdefghijklmnopqrstuvwxyz{|}~";
+pub const NEWER_PASSWORD: &str = "Newer-Secret-2222 \u{e9}\u{1f600}";
+
+/// A secret's value as AWS writes one of SQL Server's, with a member that nobody here knows.
+pub fn login_value(login: &str, password: &str) -> String {
+    let value = json!({ "engine": "sqlserver", "host": "db.example.com", "port": 1433, "dbname": "shop", "note": "{x}",
+                        "username": login, "password": password });
+    value.to_string()
+}
 
 /// What AWS says.
 pub struct FakeCloud(Mutex<Says>);
@@ -74,6 +89,13 @@ impl FakeCloud {
 }
 
 impl Says {
+    /// The secret holds a login's password: this one is current and that of the other login, or of the same, pending.
+    pub fn rotates_logins(&mut self, current: &str, pending: &str) {
+        self.values =
+            BTreeMap::from([(OLD, login_value(current, OLD_PASSWORD)), (NEW, login_value(pending, NEW_PASSWORD))]);
+        self.values.insert(NEWER, login_value(pending, NEWER_PASSWORD));
+    }
+
     /// The host reads the old version as its target.
     pub fn nothing_is_pending(&mut self) {
         self.labels.remove("AWSPENDING");

@@ -35,7 +35,18 @@ type Check = Box<dyn FnOnce(&Stage) + Send>;
 #[derive(Default)]
 pub struct Situation {
     only_on: Option<(Platform, &'static str)>,
+    kind: Kind,
     commands: Vec<Command>,
+}
+
+/// What is rotated.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Kind {
+    /// The access key in an S3 credential.
+    #[default]
+    AccessKey,
+    /// The password of a login, or of two that take turns.
+    Login,
 }
 
 #[derive(Default)]
@@ -58,6 +69,16 @@ impl Situation {
     /// One healthy instance of 16.x that holds the old key, while the new version is pending.
     pub fn new() -> Situation {
         Situation::default()
+    }
+
+    /// One healthy instance of 16.x whose login `app` has the old password, while the new version is pending.
+    pub fn of_a_login() -> Situation {
+        Situation { kind: Kind::Login, ..Situation::default() }
+    }
+
+    /// What is rotated in it.
+    pub fn kind(&self) -> Kind {
+        self.kind
     }
 
     /// A situation that only one platform knows, and why.
@@ -202,6 +223,12 @@ impl Answer {
     pub fn failing(mut self, instance: &str, error: HostError) -> Answer {
         self.exit_code = 1;
         self.failures.push((error, instance.to_owned()));
+        self
+    }
+
+    /// It was no single instance that failed, but the host as a whole.
+    pub fn for_the_host(mut self) -> Answer {
+        self.failures.iter_mut().for_each(|(_, instance)| instance.clear());
         self
     }
 

@@ -8,7 +8,7 @@ use jiff::Timestamp;
 use super::login::{Permission, Sid};
 
 /// One database.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Database {
     /// Whether it is ONLINE.
     pub online: bool,

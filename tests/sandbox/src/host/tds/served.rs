@@ -5,7 +5,8 @@ use std::collections::BTreeMap;
 use std::io;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use super::{Certificate, Instance, LogIn, Request, RowSet, Server, Spid, catalog};
+use super::catalog::Statement;
+use super::{Certificate, Instance, LogIn, Request, RowSet, Server, Spid};
 use crate::host::sql_server::{Connection, OpenSession, Principal, SqlMessage};
 use crate::host::{BackupObject, Endpoint, Host, endpoint};
 
@@ -70,16 +71,16 @@ impl Instance for Served {
 
     fn execute(&self, spid: Spid, request: &Request) -> Result<Vec<RowSet>, Vec<SqlMessage>> {
         let _busy = self.host.clock.busy();
-        let (connection, _) = self.sessions().get(&spid).cloned().ok_or_else(|| self.gone())?;
+        let (mut connection, _) = self.sessions().get(&spid).cloned().ok_or_else(|| self.gone())?;
         let now = self.host.clock.now();
         let store = |object: BackupObject<'_>| self.host.store(object);
         let answer = self.host.change(&self.at, |server| {
-            if let Some(answer) = catalog::answer(server, &connection, request, now) {
-                return answer;
-            }
-            let rows = server.execute(&connection, &request.batch, now, &store)?;
-            Ok(if rows.is_empty() { Vec::new() } else { vec![RowSet::of_text(rows)] })
+            Statement { server, connection: &mut connection, request, now, store: &store }.run()
         });
+        // USE is for the statements to come.
+        if let Some((kept, _)) = self.sessions().get_mut(&spid) {
+            *kept = connection;
+        }
         answer.ok_or_else(|| self.gone())?
     }
 

@@ -1,6 +1,7 @@
 //! The protocol, spoken by tiberius over real sockets and real TLS, against an instance with one login and a few answers.
 
 mod client;
+mod served;
 
 use std::sync::{Mutex, MutexGuard};
 

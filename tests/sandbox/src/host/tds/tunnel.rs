@@ -61,11 +61,7 @@ impl<S: AsyncRead + Unpin> Tunnel<S> {
 }
 
 impl<S: AsyncRead + Unpin> AsyncRead for Tunnel<S> {
-    fn poll_read(
-        self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-        buffer: &mut ReadBuf<'_>,
-    ) -> Poll<io::Result<()>> {
+    fn poll_read(self: Pin<&mut Self>, context: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         let this = self.get_mut();
         if !this.wraps {
             return Pin::new(&mut this.stream).poll_read(context, buffer);

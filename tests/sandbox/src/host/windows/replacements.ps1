@@ -65,17 +65,17 @@ function Write-EventLogEntry($text, $isFailure) {
   return
 }
 
-# SqlClient's numbers out of sqlcmd's words.
 function Invoke-SqlBatch($instance) {
-  $arguments = "-S ""$($instance.DataSource)"" -b -x -r 1 -h -1 -W -w 4096 -l 8 -t 120 -N -i /dev/stdin"
-  if ('' -eq $secret.Administrator) { $arguments += ' -E' } else { $arguments += ' -U ' + $secret.Administrator }
+  $arguments = "-S $(Get-QuotedArgument $instance.DataSource) -b -x -r 1 -h -1 -W -w 4096 -l 8 -t 120 -N -i /dev/stdin"
+  if ($batch.Login) { $arguments += " -U $(Get-QuotedArgument $batch.Login)" } else { $arguments += ' -E' }
+  if ($batch.Database) { $arguments += " -d $(Get-QuotedArgument $batch.Database)" }
   if ('true' -ceq $command.TrustCertificate) { $arguments += ' -C' }
   $start = [Diagnostics.ProcessStartInfo]::new('sqlcmd', $arguments)
   $start.UseShellExecute = $false
   $start.RedirectStandardInput = $true
   $start.RedirectStandardOutput = $true
   $start.RedirectStandardError = $true
-  $start.EnvironmentVariables['SQLCMDPASSWORD'] = $secret.Password
+  $start.EnvironmentVariables['SQLCMDPASSWORD'] = $batch.Password
   $process = [Diagnostics.Process]::Start($start)
   $process.StandardInput.Write($batch.Statement + "`nGO`n")
   $process.StandardInput.Close()
@@ -83,11 +83,21 @@ function Invoke-SqlBatch($instance) {
   $rows = @($process.StandardOutput.ReadToEnd().Split([char[]]"`n", [StringSplitOptions]::RemoveEmptyEntries))
   $process.WaitForExit()
   $said = $complaint.GetAwaiter().GetResult()
+  # The driver passes this one on without its number.
+  if ($said.Contains('Logon failed for login')) { $said = "Msg 17892, $said" }
   if (0 -eq $process.ExitCode) { return @{ Rows = $rows; Number = 0; Message = '' } }
-  $number = -1
+  return @{ Rows = @(); Number = Get-SaidNumber $said; Message = $said }
+}
+
+# SqlClient's numbers out of sqlcmd's words: of what the driver says itself, or passes on without its number, by phrases.
+function Get-SaidNumber($said) {
   $message = [regex]::Match($said, 'Msg ([0-9]+),')
-  if ($message.Success) { $number = [int]$message.Groups[1].Value }
-  if ($said.Contains('Login failed for user')) { $number = 18456 }
-  if ($said.Contains('Query timeout expired')) { $number = -2 }
-  return @{ Rows = @(); Number = $number; Message = $said }
+  if ($said.Contains('Query timeout expired')) { return -2 }
+  if ($said.Contains('Cannot open database')) { return 4060 }
+  if ($said.Contains('currently locked out')) { return 18486 }
+  if ($said.Contains('account is disabled')) { return 18470 }
+  if ($said.Contains('Login failed for user')) { return 18456 }
+  if ($said.Contains('Logon failed for login')) { return -1 }
+  if ($message.Success) { return [int]$message.Groups[1].Value }
+  return -1
 }

@@ -4,16 +4,22 @@ mod clusters;
 mod credentials;
 mod inspection;
 mod instances;
+mod login_hosts;
+mod login_inspection;
+mod login_refusals;
+mod logins;
 mod machine;
 mod proof;
 mod refusals;
+mod replicas;
 mod secrets;
 mod target;
+mod two_logins;
 
 use crate::situation::Row;
 
 /// Every situation, in the order in which a reader should meet them.
-pub const TABLE: [&[Row]; 9] = [
+pub const TABLE: [&[Row]; 15] = [
     proof::ROWS,
     target::ROWS,
     instances::ROWS,
@@ -23,4 +29,10 @@ pub const TABLE: [&[Row]; 9] = [
     refusals::ROWS,
     machine::ROWS,
     inspection::ROWS,
+    logins::ROWS,
+    login_refusals::ROWS,
+    two_logins::ROWS,
+    replicas::ROWS,
+    login_inspection::ROWS,
+    login_hosts::ROWS,
 ];

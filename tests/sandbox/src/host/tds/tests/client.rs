@@ -95,7 +95,11 @@ async fn greet(stream: &mut TcpStream) -> io::Result<()> {
     let answer = packet::read(stream).await?.ok_or(io::ErrorKind::UnexpectedEof)?;
     let answer = PreLogin::decode(answer.body.as_slice()).map_err(io::Error::other)?;
     assert_eq!(answer.encryption, EncryptionLevel::Required, "the server forces encryption");
-    assert_eq!(answer.server_version.unwrap().to_string().split('.').next(), Some("16"), "its version is its product's");
+    assert_eq!(
+        answer.server_version.unwrap().to_string().split('.').next(),
+        Some("16"),
+        "its version is its product's"
+    );
     Ok(())
 }
 
