@@ -13,8 +13,19 @@ import tsql_parsers as microsoft
 from local_aws import CHECKOUT, TARGET
 
 DOCUMENTS = CHECKOUT / "statemachine/documents"
-# What both documents share on Linux, and each one's own.
-SCRIPTS = [DOCUMENTS / name for name in ("host/linux.sh", "apply-s3-credential/apply.sh", "inspect-s3-credential/inspect.sh")]
+# What the documents share on Linux, and each one's own.
+SCRIPTS = [
+    DOCUMENTS / name
+    for name in (
+        "host/linux.sh",
+        "host/credentials.sh",
+        "apply-s3-credential/apply.sh",
+        "inspect-s3-credential/inspect.sh",
+        "host/logins.sh",
+        "apply-sql-login/apply.sh",
+        "inspect-sql-login/inspect.sh",
+    )
+]
 SENT = TARGET / "tmp/statements.json"
 REMEDY = "run: cargo test --workspace --test situations"
 
@@ -34,9 +45,9 @@ def sent() -> list[str]:
     return [batch.strip() for batch in json.loads(SENT.read_text())]
 
 
-def grants() -> str:
+def grants(document: str = "apply-s3-credential") -> str:
     """grants.sql as sqlcmd runs it for a login."""
-    return (DOCUMENTS / "apply-s3-credential/grants.sql").read_text().replace("$(administrator)", "backup administrator")
+    return (DOCUMENTS / document / "grants.sql").read_text().replace("$(administrator)", "backup administrator")
 
 
 def of_kind(kind: str) -> list:
@@ -74,6 +85,9 @@ BROKEN = {
     "a parenthesis that is missing": LIST.replace("LOWER(name)", "LOWER(name"),
     "a role that is changed by a misspelt word": "ALTER ROLE [db_backupoperator] ADD MEMBR [bob];",
     "a user for a misspelt word": "CREATE USER [bob] FOR LOGN [bob];",
+    "a password with a misspelt option": "ALTER LOGIN [app] WITH PASSWORD = N'it''s' UNLOK;",
+    "a password whose quote is not doubled": "ALTER LOGIN [app] WITH PASSWORD = N'it's' UNLOCK;",
+    "a login with a misspelt option": "CREATE LOGIN [app] WITH PASSWORD = N'x', SSID = 0x01, CHECK_POLICY = ON;",
 }
 
 
@@ -104,9 +118,17 @@ def test_every_batch_that_was_sent_is_one_statement_of_a_kind_that_the_script_me
     shapes = {tuple(microsoft.kind(one) for block in microsoft.statements(batch) for one in block) for batch in sent()}
     assert shapes == {
         ("AlterCredentialStatement",),
+        ("AlterLoginOptionsStatement",),
+        ("AlterRoleStatement",),
+        ("AlterServerRoleStatement",),
+        ("AlterUserStatement",),
         ("BackupDatabaseStatement",),
         ("CreateCredentialStatement",),
+        ("CreateLoginStatement",),
+        ("CreateUserStatement",),
+        ("DenyStatement",),
         ("DropCredentialStatement",),
+        ("GrantStatement",),
         ("SelectStatement",),
     }
 
@@ -123,8 +145,8 @@ def test_every_credential_that_is_named_is_a_whole_s3_url_in_brackets():
 @pytest.mark.parametrize("name", ["s3://a]b", "s3://a[b]]c", "s3://x]; DROP CREDENTIAL [y]; --", "s3://'; --"])
 def test_a_bracket_and_a_quote_in_a_name_end_it_nowhere(name):
     # Such a name is refused long before; should one come through, the host's own function still keeps it whole.
-    quote = 'source <(cat "$1" "$2" | sed "\\$d"); quoted_name "$3"'
-    arguments = ["bash", "-c", quote, "quote", *SCRIPTS[:2], name]
+    quote = 'source "$1"; quoted_name "$2"'
+    arguments = ["bash", "-c", quote, "quote", SCRIPTS[0], name]
     quoted = subprocess.run(arguments, capture_output=True, text=True, check=True).stdout
     [[dropped]] = microsoft.statements(f"DROP CREDENTIAL {quoted};")
     assert dropped.Name.Value == name
@@ -204,7 +226,43 @@ def test_every_secret_is_an_access_key_id_a_colon_and_a_secret_of_the_identity_s
         assert re.match(r"[A-Z0-9]{16,128}:[!-9;-~]+\Z", statement.Secret.Value)
 
 
+# ---- Where a password stands ----
+
+CHANGE_OF_A_PASSWORD = ("AlterLoginOptionsStatement", "AlterUserStatement", "CreateLoginStatement")
+PASSWORDS = ("New-Secret-1111", "Newer-Secret-2222", "Old-Secret-0000", "Older-Secret-3333")
+
+
+def test_every_batch_that_holds_a_password_is_one_plain_change_of_it():
+    holders = [batch for batch in sent() if any(password in batch for password in PASSWORDS)]
+    assert len(holders) > 10, "the table has passwords with quotes and everything printable"
+    for batch in holders:
+        [[statement]] = microsoft.statements(batch)
+        assert microsoft.kind(statement) in CHANGE_OF_A_PASSWORD
+        literals = [text for token, text in microsoft.tokens(batch) if token.endswith("StringLiteral")]
+        assert len(literals) == 1, "nothing but the password is a literal"
+
+
+def test_every_name_of_a_login_stays_whole():
+    named = {one.Name.Value for one in of_kind("AlterLoginOptionsStatement")}
+    assert {"it's", "a]b[c]]", "x]; DROP LOGIN [sa]; --", "x'; ALTER LOGIN [sa] DISABLE; --"} <= named
+    assert all(str(one.Name.QuoteType) == "SquareBracket" for one in of_kind("AlterLoginOptionsStatement"))
+    assert "sa" not in named, "no name ends where another statement begins"
+
+
 # ---- grants.sql ----
+
+
+def test_the_grants_for_logins_are_t_sql_and_give_the_rights_that_the_script_asks_for():
+    assert microsoft.complaints(grants("apply-sql-login")) == {}
+    given = [one for block in microsoft.statements(grants("apply-sql-login")) for one in block]
+    rights = {
+        " ".join(word.Value for word in permission.Identifiers)
+        for grant in given
+        if microsoft.kind(grant) == "GrantStatement"
+        for permission in grant.Permissions
+    }
+    [asked] = {batch for batch in sent() if batch.startswith("SELECT N'~server~'")}
+    assert rights == set(re.findall(r"HAS_PERMS_BY_NAME\(NULL, NULL, N'([A-Z ]+)'\)", asked)) - {"CONTROL SERVER"}
 
 
 def test_the_grants_are_t_sql():

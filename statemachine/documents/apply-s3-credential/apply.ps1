@@ -16,7 +16,9 @@ function Invoke-Work {
   Enter-Lock
   Find-Instance
   Read-Marker
-  Confirm-Marker
+  # Everything that may not be writable is written once before any instance is touched.
+  $refusal = Write-Marker
+  if ($refusal) { Stop-Host 'StateNotWritable' $refusal }
   Wait-HintedTarget
   Read-Administrator
   Invoke-Round
@@ -37,7 +39,7 @@ function Invoke-Round {
 function Confirm-Proof {
   if ($command.Proof -cnotmatch '^(backup|none)\z') { Deny-Parameter 'proof' }
   if ('none' -eq $command.Proof -and -not (Find-AwsCli)) {
-    Stop-Host 'ToolMissing' 'with proof none the AWS CLI is needed, and it is not installed'
+    Stop-Host 'ToolMissing' 'proof none needs the AWS CLI, which is not installed'
   }
 }
 
@@ -64,12 +66,10 @@ function Set-EveryInstance {
 
 function Set-Instance($instance) {
   if (-not (Test-InstanceHolds $instance)) { return }
-  if (-not (Confirm-RightToAlter $instance)) { return }
-  if (-not (Read-Credential $instance)) { return }
+  if (-not ((Confirm-RightToAlter $instance) -and (Read-Credential $instance))) { return }
   $instance.Seen = $instance.Dates
   Add-Blocking $instance
-  if (-not (Remove-Leftover $instance)) { return }
-  if (-not (Test-CredentialFits $instance)) { return }
+  if (-not ((Remove-Leftover $instance) -and (Test-CredentialFits $instance))) { return }
   $instance.PutBack = Get-BelievedVersion $instance
   if ($instance.PutBack -ceq $run.Version) {
     # The marker alone is no proof, and a backup alone does not say with which key: both together are.
@@ -80,9 +80,9 @@ function Set-Instance($instance) {
     # The target is no version from before, to which this instance could be put back.
     $instance.PutBack = ''
   }
-  if (-not (Test-KeyBeforeAltering $instance)) { return }
-  if (-not (Set-EveryCredential $instance)) { return }
-  Complete-Instance $instance 'altered'
+  if ((Test-KeyBeforeAltering $instance) -and (Set-EveryCredential $instance)) {
+    Complete-Instance $instance 'altered'
+  }
 }
 
 function Complete-Instance($instance, $how) {
@@ -231,8 +231,8 @@ function Restore-Credential($instance, $url, $verb) {
 # CREATE or ALTER with the key in $secret: one plain batch, since only then SQL Server keeps the secret out of its
 # traces (FACTS B).
 function Invoke-KeyStatement($instance, $verb, $name) {
-  $batch.Statement = "$verb CREDENTIAL $(Get-QuotedName $name) WITH IDENTITY = 'S3 Access Key', " +
-    "SECRET = N'" + $secret.AccessKeyId + ':' + $secret.SecretAccessKey.Replace("'", "''") + "';"
+  $batch.Statement = "$verb CREDENTIAL $(Get-QuotedName $name) WITH IDENTITY = 'S3 Access Key', SECRET = N'" +
+    $secret.AccessKeyId + ':' + $secret.SecretAccessKey.Replace("'", "''") + "';"
   return Send-Batch $instance
 }
 

@@ -18,7 +18,9 @@ function Invoke-Work {
   Enter-Lock
   Find-Instance
   Read-Marker
-  Confirm-Marker
+  # Everything that may not be writable is written once before any instance is touched.
+  $refusal = Write-Marker
+  if ($refusal) { Stop-Host 'StateNotWritable' $refusal }
   Wait-HintedTarget
   Read-Administrator
   Invoke-Round

@@ -109,12 +109,10 @@ function Find-Credential($instance) {
     return $false
   }
   foreach ($row in $run.Sql.Rows) {
-    $parts = $row.Split([char[]]'~', 5)
-    if ($parts.Length -ne 5 -or 'credential' -ne $parts[1]) { continue }
-    $instance.Names += $parts[4]
-    $instance.Kinds[$parts[4]] = $parts[3]
-    $instance.Dates[$parts[4]] = $parts[2]
-    $instance.Spelled[$parts[4]] = $parts[4]
+    $null, $word, $date, $kind, $name = $row.Split([char[]]'~', 5)
+    if ('credential' -ne $word) { continue }
+    $instance.Names += $name
+    $instance.Kinds[$name], $instance.Dates[$name], $instance.Spelled[$name] = $kind, $date, $name
   }
   foreach ($url in $command.Urls) {
     if ($null -eq $instance.Dates[$url]) { $instance.Dates[$url] = 'none' }
@@ -127,8 +125,8 @@ function Find-Credential($instance) {
 # must not be held under a name that nobody declared.
 function Add-Blocking($instance) {
   foreach ($name in $instance.Names) {
-    if ('s3' -ne $instance.Kinds[$name] -or ($command.Urls + $command.ForeignUrls) -contains $name) { continue }
-    if (Test-Leftover $name) { continue }
+    $declared = ($command.Urls + $command.ForeignUrls) -contains $name
+    if ($declared -or 's3' -ne $instance.Kinds[$name] -or (Test-Leftover $name)) { continue }
     $why = 'undeclared'
     foreach ($url in $command.Urls) {
       if (Test-Below $name $url) { $why = 'shadows' }

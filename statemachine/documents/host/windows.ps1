@@ -192,12 +192,6 @@ function Write-Marker {
   }
 }
 
-# Everything that may not be writable is written once before any instance is touched.
-function Confirm-Marker {
-  $refusal = Write-Marker
-  if ($refusal) { Stop-Host 'StateNotWritable' $refusal }
-}
-
 # That a line is not on the disk stops nobody who does not ask.
 function Write-Log($text) {
   $version = $run.Version
@@ -209,7 +203,7 @@ function Write-Log($text) {
     [IO.File]::AppendAllText($state.Log, "$line`r`n")
   } catch {
     $state.LogLost = $true
-    [Console]::Error.WriteLine('this line is missing in the log on the host')
+    [Console]::Error.WriteLine('this line is not in the log on the host')
   }
 }
 

@@ -120,19 +120,16 @@ impl Application {
     /// A label that moves is seen at the next refresh; a host that comes or goes, at once.
     fn hear_of_cloud(&self, event: &Event) {
         for effect in &event.effects {
-            match effect {
-                Effect::LabelMoved { secret_arn, label, .. } if *secret_arn == self.subscription.secret_arn => {
-                    if label == "AWSCURRENT" {
-                        self.wake();
-                    }
-                }
-                Effect::InstanceChanged { instance_id, .. } | Effect::InstanceRestored { instance_id } => {
-                    if let Some(host) = self.fleet.host(instance_id) {
-                        host.sql_servers().iter().for_each(|(endpoint, _)| self.log_in(&host, endpoint));
-                        self.wake();
-                    }
-                }
-                _ => {}
+            if let Effect::LabelMoved { secret_arn, label, .. } = effect
+                && (secret_arn, label.as_str()) == (&self.subscription.secret_arn, "AWSCURRENT")
+            {
+                self.wake();
+            }
+            if let Effect::InstanceChanged { instance_id, .. } | Effect::InstanceRestored { instance_id } = effect
+                && let Some(host) = self.fleet.host(instance_id)
+            {
+                host.sql_servers().iter().for_each(|(endpoint, _)| self.log_in(&host, endpoint));
+                self.wake();
             }
         }
     }

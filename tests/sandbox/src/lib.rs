@@ -3,7 +3,7 @@
 //!
 //! Read in this order: [`clock`] (virtual time), [`cloud`] (the services), [`host`] (SQL Server hosts and the
 //! SSM agent), [`runtime_api`] (Lambda), [`machine`] (Step Functions), [`integrations`] (what it calls
-//! without a function), [`auditor`] (the guarantees at every instant),
+//! without a function), [`auditor`] (the guarantees at every instant), [`application`] (who logs in all the time),
 //! [`world`] (all of it together), [`serve`] (for strangers' tools), [`report`] (what happened, on one page).
 
 pub mod application;

@@ -337,7 +337,17 @@ mod tests {
 
     #[test]
     fn the_inspection_of_logins_only_asks() {
-        let changes = ["ALTER LOGIN", "ALTER USER", "CREATE ", "DROP ", "GRANT [", "change_in", "log_in ", "Send-Change", "Test-LogIn"];
+        let changes = [
+            "ALTER LOGIN",
+            "ALTER USER",
+            "CREATE ",
+            "DROP ",
+            "GRANT [",
+            "change_in",
+            "log_in ",
+            "Send-Change",
+            "Test-LogIn",
+        ];
         let found = |document: &str| -> Vec<&str> {
             let scripts: String = steps(&built(document)).into_iter().map(|(_, script)| script).collect();
             changes.into_iter().filter(|change| scripts.contains(change)).collect()

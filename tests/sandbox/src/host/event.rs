@@ -103,8 +103,7 @@ pub(super) fn changes(endpoint: &str, before: &SqlServer, after: &SqlServer) -> 
 fn changes_of_logins(endpoint: &str, before: &SqlServer, after: &SqlServer) -> Vec<HostHappening> {
     let door = |login: &Login| (login.password.clone(), login.password_last_set, login.disabled, login.locked);
     let changed = after.logins.iter().filter(|(name, login)| before.logins.get(*name).map(door) != Some(door(login)));
-    let happening =
-        |name: &String| HostHappening::LoginChanged { endpoint: endpoint.to_owned(), login: name.clone() };
+    let happening = |name: &String| HostHappening::LoginChanged { endpoint: endpoint.to_owned(), login: name.clone() };
     changed.map(|(name, _)| happening(name)).collect()
 }
 

@@ -44,8 +44,8 @@ pub use disk::HeldLock;
 pub use event::{HeldKey, HostEvent, HostHappening};
 pub use furnish::is_tool;
 pub use sql_server::{
-    AvailabilityGroup, BackupObject, Connection, Credential, Database, DatabaseUser, Login, OpenSession, PasswordPolicy,
-    Permission, Principal, Role, Sid, SqlMessage, SqlServer, SqlServerFaults,
+    AvailabilityGroup, BackupObject, Connection, Credential, Database, DatabaseUser, Login, OpenSession,
+    PasswordPolicy, Permission, Principal, Role, Sid, SqlMessage, SqlServer, SqlServerFaults,
 };
 
 use crate::clock::Clock;

@@ -89,7 +89,7 @@ function Invoke-SqlBatch($instance) {
   return @{ Rows = @(); Number = Get-SaidNumber $said; Message = $said }
 }
 
-# SqlClient's numbers out of sqlcmd's words: of what the driver says itself, or passes on without its number, by phrases.
+# SqlClient's numbers out of sqlcmd's words: by phrases, where the driver passes on a message without its number.
 function Get-SaidNumber($said) {
   $message = [regex]::Match($said, 'Msg ([0-9]+),')
   if ($said.Contains('Query timeout expired')) { return -2 }

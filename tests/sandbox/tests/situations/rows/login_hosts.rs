@@ -89,12 +89,16 @@ fn of_a_clustered_instance_only_the_node_that_runs_it_changes_a_login() -> Situa
 }
 
 fn a_stopped_instance_may_have_the_login_unless_it_is_too_old_for_one_of_ours() -> Situation {
-    let stopped = |server: SqlServer| SqlServer { running: false, ..server };
-    let express = SqlServer { engine_edition: 4, ..with_a_login() };
+    let stopped = |mut server: SqlServer| {
+        server.running = false;
+        server
+    };
+    let mut express = with_a_login();
+    express.engine_edition = 4;
     Situation::of_a_login()
         .only(Platform::Windows, OF_WINDOWS)
         .so(move |stage| stage.has(&[(DEFAULT, stopped(express)), (PROD, stopped(empty_sql_server(12)))]))
         .answers(Answer { nothing_to_hold: 1, ..failed(HostError::ConnectFailed) })
-        .so(|stage| stage.has(&[(PROD, SqlServer { running: false, ..empty_sql_server(12) })]))
+        .so(move |stage| stage.has(&[(PROD, stopped(empty_sql_server(12)))]))
         .answers(nothing_to_hold(1))
 }

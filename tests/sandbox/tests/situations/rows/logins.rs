@@ -39,10 +39,7 @@ fn a_login_gets_its_new_password_and_proves_it() -> Situation {
         .and(|stage| {
             stage.has_password(APP, NEW_PASSWORD);
             let marker = stage.state_file("sql-backups.marker");
-            assert!(
-                marker.contains(&format!(" {NEW} ")) && marker.contains(&format!("={NEW}=2026-")),
-                "{marker}"
-            );
+            assert!(marker.contains(&format!(" {NEW} ")) && marker.contains(&format!("={NEW}=2026-")), "{marker}");
         })
         .answers(proved(1))
         .and(|stage| assert_eq!(stage.said().found.as_deref(), Some(NEW)))
