@@ -36,7 +36,7 @@ pub async fn look(
     iam: &Client,
     settings: &Settings,
 ) -> Result<Look, StepError> {
-    let secret = secret::look(secretsmanager, &settings.secret.id).await?;
+    let secret = secret::look(secretsmanager, settings).await?;
     let mut keys = list(iam, &settings.user).await?;
     let mut readings = BTreeMap::new();
     for version in to_read(&secret, &keys) {

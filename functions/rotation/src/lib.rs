@@ -30,6 +30,7 @@ pub mod preview;
 pub mod promotion;
 pub mod report;
 pub mod request;
+pub mod scope;
 pub mod secret;
 pub mod settings;
 pub mod summary;
