@@ -6,7 +6,7 @@
 
 pub mod mysql;
 pub mod postgres;
-//pub mod sql_server;
+pub mod sql_server;
 mod statement;
 
 use std::pin::Pin;
@@ -145,8 +145,7 @@ pub fn connector(engine: DatabaseEngine, trust: &Trust) -> Arc<dyn Connector> {
     match engine {
         DatabaseEngine::MySql => Arc::new(mysql::Client::new(trust)),
         DatabaseEngine::PostgreSql => Arc::new(postgres::Client::new(trust)),
-        _ => unreachable!(),
-        //DatabaseEngine::SqlServer => Arc::new(sql_server::Client::new(trust)),
+        DatabaseEngine::SqlServer => Arc::new(sql_server::Client::new(trust)),
     }
 }
 
@@ -155,7 +154,6 @@ pub fn engine(engine: DatabaseEngine, connector: Arc<dyn Connector>) -> Box<dyn 
     match engine {
         DatabaseEngine::MySql => Box::new(mysql::MySql::new(connector)),
         DatabaseEngine::PostgreSql => Box::new(postgres::PostgreSql::new(connector)),
-        _ => unreachable!(),
-        //DatabaseEngine::SqlServer => Box::new(sql_server::SqlServer::new(connector)),
+        DatabaseEngine::SqlServer => Box::new(sql_server::SqlServer::new(connector)),
     }
 }

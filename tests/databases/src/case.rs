@@ -33,6 +33,8 @@ pub struct Case {
     pub mortality: Mortality,
     /// The function's variables.
     pub variables: BTreeMap<String, String>,
+    /// Whether the function trusts the server's authority; if not, it trusts RDS's, as it does by itself.
+    pub trusts_the_server: bool,
 }
 
 /// The value of a user's secret before the first rotation.
@@ -72,7 +74,7 @@ impl Case {
             "password": ADMINISTRATORS_PASSWORD,
         });
         cloud.add_secret(MASTER, Some(&master.to_string()));
-        Case { cloud, server, mortality: Mortality::default(), variables: BTreeMap::new() }
+        Case { cloud, server, mortality: Mortality::default(), variables: BTreeMap::new(), trusts_the_server: true }
     }
 
     /// A person's call of Secrets Manager.
@@ -94,7 +96,10 @@ impl Case {
         let environment = Environment::from_variables(variables, client).expect("the variables are there");
         let settings = Settings::from_variables(&self.variables, |_| Err(std::io::ErrorKind::NotFound.into()));
         let settings = settings.unwrap_or_else(|error| panic!("{error}"));
-        let settings = Settings { trust: self.server.trust(), ..settings };
+        let settings = match self.trusts_the_server {
+            true => Settings { trust: self.server.trust(), ..settings },
+            false => settings,
+        };
         let mortality = self.mortality.clone();
         RotateDatabaseUser::new(&environment, settings).with_clients(|clients| -> Clients {
             Arc::new(move |engine| mortality.connector(clients(engine)))

@@ -7,6 +7,7 @@ use std::net::TcpListener;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc;
 use std::time::Duration;
 
@@ -37,6 +38,7 @@ pub struct Server {
     pub port: u16,
     /// The authority that signed its certificate.
     pub authority: Authority,
+    folder: PathBuf,
     process: Child,
 }
 
@@ -49,8 +51,17 @@ impl Drop for Server {
 }
 
 impl Server {
-    /// MariaDB.
+    /// MariaDB, which takes nobody in plaintext.
     pub fn mariadb() -> Server {
+        Server::mariadb_with(true)
+    }
+
+    /// MariaDB, which offers no TLS.
+    pub fn mariadb_without_tls() -> Server {
+        Server::mariadb_with(false)
+    }
+
+    fn mariadb_with(has_tls: bool) -> Server {
         let folder = Folder::new("mariadb");
         let owner = folder.owner("mysql");
         let authority = folder.certified();
@@ -69,13 +80,18 @@ impl Server {
         let port = free_port();
         let mut server = Command::new(program("mariadbd", "mariadb-server", &["/usr/sbin"]));
         server.args(["--no-defaults", "--bind-address=127.0.0.1", "--skip-name-resolve", "--skip-log-bin"]);
-        server.args(["--require-secure-transport=ON", "--innodb-flush-log-at-trx-commit=0", "--performance-schema=OFF"]);
+        server.args(["--innodb-flush-log-at-trx-commit=0", "--performance-schema=OFF"]);
         server.arg(format!("--datadir={data}")).arg(format!("--port={port}"));
         server.arg(format!("--socket={}", folder.path("s"))).arg(format!("--init-file={}", folder.path("start.sql")));
-        server.arg(format!("--ssl-cert={}", folder.path("server.pem")));
-        server.arg(format!("--ssl-key={}", folder.path("server.key")));
+        if has_tls {
+            server.arg("--require-secure-transport=ON");
+            server.arg(format!("--ssl-cert={}", folder.path("server.pem")));
+            server.arg(format!("--ssl-key={}", folder.path("server.key")));
+        } else {
+            server.arg("--skip-ssl");
+        }
         let process = folder.start(&server, owner, "ready for connections");
-        Server { engine: DatabaseEngine::MySql, engine_name: "mariadb", port, authority, process }
+        Server { engine: DatabaseEngine::MySql, engine_name: "mariadb", port, authority, folder: folder.0, process }
     }
 
     /// PostgreSQL.
@@ -92,6 +108,13 @@ impl Server {
         folder.finish(install.arg(format!("--pwfile={}", folder.path("password"))).args(["-D", &data]), owner);
         // No line without TLS: who comes in plaintext is turned away.
         std::fs::write(Path::new(&data).join("pg_hba.conf"), "hostssl all all 127.0.0.1/32 scram-sha-256\n").unwrap();
+        // All that PostgreSQL's CREATEROLE may do, and no more: RDS's administrators have it.
+        let administrator =
+            format!("CREATE ROLE {ADMINISTRATOR} LOGIN CREATEROLE PASSWORD '{ADMINISTRATORS_PASSWORD}'\n");
+        folder.write("start.sql", &administrator);
+        let mut alone = Command::new(program("postgres", "postgresql", &places));
+        alone.args(["--single", "-D", &data, "postgres"]);
+        folder.finish(alone.stdin(std::fs::File::open(folder.path("start.sql")).unwrap()), owner);
         let port = free_port();
         let mut server = Command::new(program("postgres", "postgresql", &places));
         server.args(["-D", &data, "-p", &port.to_string(), "-k", &folder.path("")]);
@@ -107,7 +130,12 @@ impl Server {
             server.args(["-c", &setting]);
         }
         let process = folder.start(&server, owner, "ready to accept connections");
-        Server { engine: DatabaseEngine::PostgreSql, engine_name: "postgres", port, authority, process }
+        Server { engine: DatabaseEngine::PostgreSql, engine_name: "postgres", port, authority, folder: folder.0, process }
+    }
+
+    /// What the server has written into its log.
+    pub fn log(&self) -> String {
+        std::fs::read_to_string(self.folder.join("server.log")).unwrap_or_default()
     }
 
     /// Whom the function trusts.
@@ -195,7 +223,10 @@ impl Folder {
     fn new(server: &str) -> Folder {
         // Not below the target folder: a server's own user must be able to enter every folder above its own, and the
         // path of a socket is short.
-        let folder = std::env::temp_dir().join(format!("rotate-database-user-{server}-{}", std::process::id()));
+        static FOLDERS: AtomicUsize = AtomicUsize::new(0);
+        let number = FOLDERS.fetch_add(1, Ordering::SeqCst);
+        let name = format!("rotate-database-user-{server}-{}-{number}", std::process::id());
+        let folder = std::env::temp_dir().join(name);
         let _nothing_there = std::fs::remove_dir_all(&folder);
         std::fs::create_dir_all(folder.join("data")).expect("the folder can be made");
         Folder(folder)
@@ -260,9 +291,10 @@ impl Folder {
     /// Starts the server and waits until it says that it is ready.
     fn start(&self, server: &Command, owner: Option<SystemUser>, ready: &'static str) -> Child {
         self.hand_over(owner);
-        // The shell ends the server as soon as its own input does: when the test's process is no more.
+        // The shell ends the server, and takes its folder away, as soon as its own input ends: when the test's process is
+        // no more.
         let mut shell = Command::new("/bin/sh");
-        shell.args(["-c", "\"$@\" </dev/null & server=$!; read -r _; kill -QUIT $server 2>/dev/null; wait $server"]);
+        shell.args(["-c", "\"$@\" </dev/null & server=$!; read -r _; kill -QUIT $server; wait $server; rm -rf \"$PWD\""]);
         shell.arg("server").arg(server.get_program()).args(server.get_args());
         shell.stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::piped()).current_dir(&self.0);
         let mut process = as_owner(&mut shell, owner).process_group(0).spawn().expect("the server starts");

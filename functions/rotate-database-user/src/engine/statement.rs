@@ -38,15 +38,12 @@ impl Statement {
 
     /// A text without the statement's secrets.
     pub fn clean(&self, text: &str) -> String {
-        let mut clean = text.to_owned();
-        for secret in &self.secrets {
-            clean = clean.replace(secret.as_str(), HIDDEN);
-            // A server may quote from the middle of it: what is left then is still too much.
-            if let Some(tail) = tail_in(&clean, secret) {
-                clean = clean.replace(tail, HIDDEN);
-            }
-        }
-        clean
+        let whole = self.secrets.iter().fold(text.to_owned(), |text, secret| text.replace(secret.as_str(), HIDDEN));
+        // A server may quote from the middle of one: what is left of it then is still too much.
+        self.secrets.iter().fold(whole, |text, secret| match tail_in(&text, secret) {
+            Some(tail) => text.replace(tail, HIDDEN),
+            None => text,
+        })
     }
 
     fn shown(&self) -> String {

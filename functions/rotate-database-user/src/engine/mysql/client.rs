@@ -48,8 +48,8 @@ impl Connector for Client {
     }
 }
 
-/// ER_ACCESS_DENIED_ERROR; and, where the account locks itself after failures, MySQL's word for that.
-const WRONG_PASSWORD: [u16; 2] = [1045, 3955];
+/// ER_ACCESS_DENIED_ERROR, the same for an account without a password, and MySQL's word for one that locks itself.
+const WRONG_PASSWORD: [u16; 3] = [1045, 1698, 3955];
 
 fn judge(error: &mysql_async::Error, username: &str) -> ConnectError {
     match error {
@@ -79,9 +79,9 @@ impl Session for MySqlSession {
     }
 }
 
-/// Rights that are missing: for a table, a statement, a routine, a system table; and an account that is not there or is
-/// not for the likes of this administrator.
-const NOT_PERMITTED: [u16; 8] = [1044, 1142, 1143, 1227, 1370, 1410, 1699, 3619];
+/// Rights that are missing: for a database, a table, a column, a statement, a routine, a role (MariaDB's word for that is
+/// 1698); and an account that is not for the likes of this administrator.
+const NOT_PERMITTED: [u16; 9] = [1044, 1142, 1143, 1227, 1370, 1410, 1698, 1699, 3619];
 /// The policies of validate_password, of its history, and of MariaDB's password plugins.
 const PASSWORD_POLICY: [u16; 3] = [1819, 3638, 4165];
 

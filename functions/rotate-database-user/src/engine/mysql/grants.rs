@@ -156,9 +156,15 @@ fn given(object: &str, privileges: &BTreeSet<String>, account: &str) -> Option<S
     (!privileges.is_empty()).then(|| format!("GRANT {named} ON {object} TO {account}{option}"))
 }
 
+/// REVOKE; the grant option goes by itself, since no server takes it beside ALL PRIVILEGES.
 fn taken(object: &str, privileges: &BTreeSet<String>, account: &str) -> Vec<String> {
-    let named: Vec<&str> = privileges.iter().map(String::as_str).collect();
-    (!named.is_empty()).then(|| format!("REVOKE {} ON {object} FROM {account}", named.join(", "))).into_iter().collect()
+    let (option, named): (Vec<&str>, Vec<&str>) =
+        privileges.iter().map(String::as_str).partition(|one| *one == GRANT_OPTION);
+    [option, named]
+        .into_iter()
+        .filter(|list| !list.is_empty())
+        .map(|list| format!("REVOKE {} ON {object} FROM {account}", list.join(", ")))
+        .collect()
 }
 
 /// What takes away what is too much. ALL PRIVILEGES has the single ones in it: it goes as a whole and they come back,
@@ -234,7 +240,8 @@ mod tests {
             app.statements_to_become(&rights(&["GRANT SELECT ON `shop`.* TO `app`@`%`", APP[2]]), "x"),
             [
                 "GRANT INSERT ON `mysql`.* TO x",
-                "REVOKE CREATE VIEW, GRANT OPTION, INSERT, UPDATE (`a`, `b TO c`) ON `shop`.* FROM x",
+                "REVOKE GRANT OPTION ON `shop`.* FROM x",
+                "REVOKE CREATE VIEW, INSERT, UPDATE (`a`, `b TO c`) ON `shop`.* FROM x",
                 "REVOKE `reader`@`%` FROM x",
                 "REVOKE `writer`@`%` FROM x",
             ]
