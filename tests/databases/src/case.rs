@@ -147,6 +147,15 @@ impl Case {
         self.labelled("AWSCURRENT").expect("there is a current value")
     }
 
+    /// The labels of a version, sorted.
+    pub fn labels_of(&self, version: &str) -> Vec<String> {
+        let secret = self.call("DescribeSecret", json!({ "SecretId": SECRET })).expect("the secret is there");
+        let labels = secret["VersionIdsToStages"][version].as_array().cloned().unwrap_or_default();
+        let mut labels: Vec<String> = labels.iter().filter_map(Value::as_str).map(str::to_owned).collect();
+        labels.sort();
+        labels
+    }
+
     /// Whether a value's user is let in with its password.
     pub async fn lets_in(&self, value: &Value) -> bool {
         let login = self.login(value);

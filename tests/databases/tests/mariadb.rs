@@ -102,19 +102,19 @@ async fn rights_that_are_given_and_taken_between_rotations_follow_on_the_twin() 
     case.rotate().await;
     case.rotate().await;
     let grants = may(&case, "SHOW GRANTS FOR CURRENT_USER").await.unwrap().join("\n");
-    assert!(!grants.contains("WITH GRANT OPTION") && !grants.contains("auditor"), "{grants}");
+    assert!(!grants.contains("WITH GRANT OPTION") && !grants.contains("GRANT `auditor`"), "{grants}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_twin_never_has_more_than_the_original() {
     let case = Case::new(&SERVER, &with_administrator(shop("more").await));
     case.rotate().await;
-    SERVER.prepare(None, &["GRANT ALL PRIVILEGES ON *.* TO more_clone@'%' WITH GRANT OPTION"]).await;
+    SERVER.prepare(None, &["GRANT ALL PRIVILEGES ON more.* TO more_clone@'%' WITH GRANT OPTION"]).await;
     let did = case.rotate().await.join("\n");
     assert!(did.contains("REVOKE"), "it is told: {did}");
     case.rotate().await;
     assert_eq!(case.current()["username"], "more_clone");
-    assert!(may(&case, "SELECT User FROM mysql.user").await.is_err());
+    assert!(may(&case, "DROP TABLE more.orders").await.is_err());
     may(&case, "SELECT * FROM more.orders").await.expect("what the original may, the twin may");
 }
 

@@ -81,7 +81,7 @@ impl Session for MySqlSession {
 
 /// Rights that are missing: for a database, a table, a column, a statement, a routine, a role (MariaDB's word for that is
 /// 1698); and an account that is not for the likes of this administrator.
-const NOT_PERMITTED: [u16; 9] = [1044, 1142, 1143, 1227, 1370, 1410, 1698, 1699, 3619];
+const NOT_PERMITTED: [u16; 10] = [1044, 1045, 1142, 1143, 1227, 1370, 1410, 1698, 1699, 3619];
 /// The policies of validate_password, of its history, and of MariaDB's password plugins.
 const PASSWORD_POLICY: [u16; 3] = [1819, 3638, 4165];
 
