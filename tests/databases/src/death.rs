@@ -1,4 +1,5 @@
-//! Death at any instant: before and after every call of AWS, every login and every statement.
+//! Death at any instant: after every call of AWS, every login and every statement, which is before the next one as well:
+//! between two of them nothing happens that anybody else could see.
 //!
 //! What dies there never goes on: its future is dropped by whoever waits for the death. What it did before has happened.
 
@@ -106,9 +107,8 @@ impl HttpConnector for MortalCall {
         let Self { inner, mortality } = self.clone();
         let action = request.headers().get("x-amz-target").unwrap_or_default().to_owned();
         HttpConnectorFuture::new(async move {
-            mortality.instant(format!("before {action}")).await;
             let answer = inner.call(request).await;
-            mortality.instant(format!("after {action}")).await;
+            mortality.instant(action).await;
             answer
         })
     }
@@ -122,9 +122,8 @@ struct MortalConnector {
 impl Connector for MortalConnector {
     fn connect<'a>(&'a self, login: &'a Login) -> Answer<'a, Box<dyn Session>, ConnectError> {
         Box::pin(async move {
-            self.mortality.instant(format!("before a login of {}", login.username)).await;
             let session = self.inner.connect(login).await;
-            self.mortality.instant(format!("after a login of {}", login.username)).await;
+            self.mortality.instant(format!("a login of {}", login.username)).await;
             Ok(Box::new(MortalSession { inner: session?, mortality: self.mortality.clone() }) as Box<dyn Session>)
         })
     }
@@ -138,9 +137,8 @@ struct MortalSession {
 impl Session for MortalSession {
     fn run<'a>(&'a mut self, statement: &'a Statement) -> Answer<'a, Vec<Row>> {
         Box::pin(async move {
-            self.mortality.instant(format!("before {statement:?}")).await;
             let answer = self.inner.run(statement).await;
-            self.mortality.instant(format!("after {statement:?}")).await;
+            self.mortality.instant(format!("{statement:?}")).await;
             answer
         })
     }

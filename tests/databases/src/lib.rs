@@ -10,4 +10,5 @@ pub mod application;
 pub mod authority;
 pub mod case;
 pub mod death;
+pub mod mysql_stand_in;
 pub mod server;

@@ -18,6 +18,7 @@ use rotation::database_secret::DatabaseEngine;
 use rotate_database_user::engine::{self, ConnectError, Login, Session, Statement};
 
 use crate::authority::Authority;
+use crate::mysql_stand_in::MySql;
 
 /// The administrator whom every server has, with the rights that the README lists as the least.
 pub const ADMINISTRATOR: &str = "administrator";
@@ -39,14 +40,17 @@ pub struct Server {
     /// The authority that signed its certificate.
     pub authority: Authority,
     folder: PathBuf,
-    process: Child,
+    /// None where it is a task of the test's.
+    process: Option<Child>,
 }
 
 impl Drop for Server {
     fn drop(&mut self) {
         // Its pipe closes, which ends it; this waits until it has.
-        drop(self.process.stdin.take());
-        let _status = self.process.wait();
+        if let Some(process) = &mut self.process {
+            drop(process.stdin.take());
+            let _status = process.wait();
+        }
     }
 }
 
@@ -91,7 +95,7 @@ impl Server {
             server.arg("--skip-ssl");
         }
         let process = folder.start(&server, owner, "ready for connections");
-        Server { engine: DatabaseEngine::MySql, engine_name: "mariadb", port, authority, folder: folder.0, process }
+        Server { engine: DatabaseEngine::MySql, engine_name: "mariadb", port, authority, folder: folder.0, process: Some(process) }
     }
 
     /// PostgreSQL.
@@ -130,7 +134,20 @@ impl Server {
             server.args(["-c", &setting]);
         }
         let process = folder.start(&server, owner, "ready to accept connections");
-        Server { engine: DatabaseEngine::PostgreSql, engine_name: "postgres", port, authority, folder: folder.0, process }
+        Server { engine: DatabaseEngine::PostgreSql, engine_name: "postgres", port, authority, folder: folder.0, process: Some(process) }
+    }
+
+    /// A stand-in for MySQL, which serves as long as the runtime that it was started in.
+    pub async fn stand_in(mysql: MySql) -> Server {
+        let folder = Folder::new("mysql");
+        let authority = folder.certified();
+        let read = |name: &str| std::fs::read_to_string(folder.path(name)).expect("the authority wrote it");
+        let (certificate, key) = (read("server.pem"), read("server.key"));
+        std::fs::remove_dir_all(&folder.0).expect("the folder is ours");
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("loopback has ports");
+        let port = listener.local_addr().expect("it is bound").port();
+        tokio::spawn(async move { mysql.serve(listener, &certificate, &key).await });
+        Server { engine: DatabaseEngine::MySql, engine_name: "mysql", port, authority, folder: folder.0, process: None }
     }
 
     /// What the server has written into its log.

@@ -1,5 +1,5 @@
-//! Death before and after every call of AWS, every login and every statement of a rotation; then Secrets Manager tries
-//! the whole rotation again. It always converges, and no database ever has a password that no version holds.
+//! Death after (and so before) every call of AWS, every login and every statement of a rotation; then Secrets Manager
+//! tries the whole rotation again. It always converges, and no database ever has a password that no version holds.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
 
@@ -41,8 +41,8 @@ async fn prepare(server: &Server, name: &str) {
     server.prepare(None, &statements.iter().map(String::as_str).collect::<Vec<_>>()).await;
 }
 
-/// A rotation that dies at an instant, or ends before it comes; whether it died.
-async fn until_death(case: &Case, token: &str, instant: usize) -> bool {
+/// A rotation that dies at an instant, or ends before it comes; after what it died.
+async fn until_death(case: &Case, token: &str, instant: usize) -> Option<String> {
     case.mortality.die_at(instant);
     let died = tokio::select! {
         biased;
@@ -52,47 +52,64 @@ async fn until_death(case: &Case, token: &str, instant: usize) -> bool {
             false
         }
     };
+    let last = case.mortality.passed().pop().filter(|_| died);
     case.mortality.live();
-    died
+    last
 }
 
 /// Every user who was given a password by the rotation, or had one, is let in by a version that has a label.
 async fn nobody_is_locked_out(case: &Case, gap: Gap, at: &str) {
-    let current = case.lets_in(&case.current()).await;
-    let pending = match case.labelled("AWSPENDING") {
-        Some(pending) => case.lets_in(&pending).await,
-        None => false,
-    };
-    match gap {
-        Gap::None => assert!(current, "the current value works at every instant; it did not after {at}"),
-        Gap::UntilTheEnd => assert!(current || pending, "one of two versions works; neither did after {at}"),
+    let works = case.lets_in(&case.current()).await;
+    let pending = case.labelled("AWSPENDING");
+    match (gap, pending) {
+        (Gap::UntilTheEnd, Some(pending)) if !works => {
+            assert!(case.lets_in(&pending).await, "the current or the pending value works; neither did after {at}");
+        }
+        _ => assert!(works, "the current value works at every instant; it did not after {at}"),
     }
 }
 
-/// Every instant of the first rotation and of the second (which is the other user's, where users take turns).
+/// One rotation that dies and is tried again; whether it died.
+async fn one_death(case: &Case, instant: usize, gap: Gap) -> bool {
+    let token = case.begin();
+    let died = until_death(case, &token, instant).await;
+    let at = format!("instant {instant}: {died:?}");
+    nobody_is_locked_out(case, gap, &at).await;
+    if died.is_some() {
+        case.go_on(&token).await.unwrap_or_else(|error| panic!("the retry after {at} converges: {error}"));
+        nobody_is_locked_out(case, Gap::None, &at).await;
+    }
+    assert!(case.labels_of(&token).contains(&"AWSCURRENT".to_owned()), "after {at}");
+    died.is_some()
+}
+
+/// Every instant of the first rotation, each time of a new user; then every instant of the rotations that follow each
+/// other, of either user where two take turns.
 async fn every_death(server: &'static Server, name: &str, gap: Gap, secret: impl Fn() -> Value) {
     let mut deaths = 0;
-    for rotations_before in 0..2 {
-        for instant in 0.. {
-            prepare(server, name).await;
-            let case = Case::new(server, &secret());
-            for _ in 0..rotations_before {
-                case.rotate().await;
-            }
-            let token = case.begin();
-            let died = until_death(&case, &token, instant).await;
-            let at = format!("instant {instant} of rotation {rotations_before}");
-            nobody_is_locked_out(&case, gap, &at).await;
-            if !died {
-                break;
-            }
-            deaths += 1;
-            case.go_on(&token).await.unwrap_or_else(|error| panic!("the retry after {at} converges: {error}"));
-            assert!(case.lets_in(&case.current()).await, "after {at}");
-            assert!(case.labels_of(&token).contains(&"AWSCURRENT".to_owned()), "after {at}");
+    loop {
+        prepare(server, name).await;
+        if !one_death(&Case::new(server, &secret()), deaths, gap).await {
+            break;
+        }
+        deaths += 1;
+    }
+    assert!(deaths > 20, "the first rotation died at {deaths} instants");
+    let case = Case::new(server, &case_with(server, name, &secret).await);
+    for instant in 0.. {
+        let (one, other) = (one_death(&case, instant, gap).await, one_death(&case, instant, gap).await);
+        if !one && !other {
+            break;
         }
     }
-    assert!(deaths > 50, "it died at {deaths} instants");
+}
+
+/// A secret whose users are both there.
+async fn case_with(server: &'static Server, name: &str, secret: &impl Fn() -> Value) -> Value {
+    prepare(server, name).await;
+    let case = Case::new(server, &secret());
+    case.rotate().await;
+    case.current()
 }
 
 #[tokio::test(flavor = "multi_thread")]

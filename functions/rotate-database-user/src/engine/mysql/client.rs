@@ -31,6 +31,9 @@ impl Client {
             // A server on this very machine would else be asked for its socket, where there is no TLS.
             .prefer_socket(Some(false))
             .stmt_cache_size(Some(0))
+            // Given, so that the server is not asked for them: statements here are short, and so are sessions.
+            .max_allowed_packet(Some(1 << 20))
+            .wait_timeout(Some(60))
             // Literals are quoted for this mode and no other; grants are shown with quoted names.
             .setup(vec!["SET SESSION sql_mode = 'NO_BACKSLASH_ESCAPES', SESSION sql_quote_show_create = 1"])
     }
