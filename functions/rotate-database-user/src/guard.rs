@@ -178,7 +178,13 @@ mod tests {
     fn an_administrator_of_another_server_is_refused() {
         let check = |master: Value, tag: Option<&str>| {
             let tag = tag.map(str::to_owned);
-            same_server(master.as_object().unwrap(), |key| tag.clone().filter(|_| key == OWNERS[0]), "m", &app(&[]), "a")
+            same_server(
+                master.as_object().unwrap(),
+                |key| tag.clone().filter(|_| key == OWNERS[0]),
+                "m",
+                &app(&[]),
+                "a",
+            )
         };
         let ours = "SHOP.abc.eu-west-1.rds.amazonaws.com";
         assert!(check(json!({ "username": "admin", "host": ours, "engine": "mysql" }), None).is_ok());
@@ -191,7 +197,13 @@ mod tests {
         let check = |tag: Option<&str>| {
             let master = json!({ "username": "admin", "password": "p" });
             let tag = tag.map(str::to_owned);
-            same_server(master.as_object().unwrap(), |key| tag.clone().filter(|_| key == OWNERS[0]), "m", &app(&[]), "a")
+            same_server(
+                master.as_object().unwrap(),
+                |key| tag.clone().filter(|_| key == OWNERS[0]),
+                "m",
+                &app(&[]),
+                "a",
+            )
         };
         assert!(check(Some("arn:aws:rds:eu-west-1:111122223333:db:shop")).is_ok());
         assert!(check(Some("arn:aws:rds:eu-west-1:111122223333:db:other")).is_err());

@@ -107,7 +107,8 @@ impl RotateDatabaseUser {
         let tags = if names_host { None } else { Some(Versions::look(&self.secretsmanager, master).await?) };
         let tag = |key: &str| tags.as_ref().and_then(|tags| tags.tag(key)).map(str::to_owned);
         guard::same_server(&members, tag, master, secret, &versions.arn)?;
-        let text = |name: &'static str| members.get(name).and_then(Value::as_str).ok_or_else(|| unreadable(Member(name)));
+        let text =
+            |name: &'static str| members.get(name).and_then(Value::as_str).ok_or_else(|| unreadable(Member(name)));
         Ok(Login {
             username: text("username")?.to_owned(),
             password: SecretValue::new(text("password")?.to_owned()),

@@ -57,10 +57,8 @@ impl Settings {
         variables: &BTreeMap<String, String>,
         read: impl Fn(&str) -> std::io::Result<Vec<u8>>,
     ) -> Result<Settings, RotationError> {
-        let wrong = |variable: &str, problem: String| RotationError::InvalidSettings {
-            variable: variable.to_owned(),
-            problem,
-        };
+        let wrong =
+            |variable: &str, problem: String| RotationError::InvalidSettings { variable: variable.to_owned(), problem };
         let variable = |name: &str| variables.get(name).map(String::as_str).filter(|value| !value.is_empty());
         let strategy = variable(STRATEGY).map(|name| {
             let problem = || wrong(STRATEGY, "it is single, alternating or dual-password".to_owned());

@@ -143,9 +143,7 @@ impl RotateDatabaseUser {
     async fn try_login(&self, secret: &DatabaseSecret, which: &str) -> Result<Done, RotationError> {
         let login = login(secret);
         let engine = self.engine(secret.engine());
-        let refused = |error: ConnectError| {
-            RotationError::connecting(&login.server(), &login.username, which, error)
-        };
+        let refused = |error: ConnectError| RotationError::connecting(&login.server(), &login.username, which, error);
         let mut session = engine.connector().connect(&login).await.map_err(refused)?;
         engine
             .only_reads(session.as_mut())

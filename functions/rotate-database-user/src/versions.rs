@@ -53,9 +53,9 @@ impl Versions {
             return Err(RotationError::SecretNotFound { secret: id.to_owned(), cause: Box::new(cause) });
         }
         let stages = secret.version_ids_to_stages().cloned().unwrap_or_default();
-        let labels = stages.into_iter().flat_map(|(version, labels)| {
-            labels.into_iter().map(move |label| (label, VersionId(version.clone())))
-        });
+        let labels = stages
+            .into_iter()
+            .flat_map(|(version, labels)| labels.into_iter().map(move |label| (label, VersionId(version.clone()))));
         let tags = secret.tags().iter().filter_map(|tag| Some((tag.key()?.to_owned(), tag.value()?.to_owned())));
         let arn = secret.arn().unwrap_or(id).to_owned();
         Ok(Versions { arn, labels: labels.collect(), tags: tags.collect() })

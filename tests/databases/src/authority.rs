@@ -35,7 +35,8 @@ impl Authority {
         let key = KeyPair::generate().expect("a key can be made");
         let params = CertificateParams::new(names).expect("the names are valid");
         let certificate = params.signed_by(&key, &self.issuer).expect("the authority signs");
-        let write = |name: &str, text: String| std::fs::write(folder.join(name), text).expect("the folder can be written");
+        let write =
+            |name: &str, text: String| std::fs::write(folder.join(name), text).expect("the folder can be written");
         write("ca.pem", self.bundle());
         write("server.pem", certificate.pem());
         write("server.key", key.serialize_pem());

@@ -101,9 +101,8 @@ impl Case {
             false => settings,
         };
         let mortality = self.mortality.clone();
-        RotateDatabaseUser::new(&environment, settings).with_clients(|clients| -> Clients {
-            Arc::new(move |engine| mortality.connector(clients(engine)))
-        })
+        RotateDatabaseUser::new(&environment, settings)
+            .with_clients(|clients| -> Clients { Arc::new(move |engine| mortality.connector(clients(engine))) })
     }
 
     /// What RotateSecret does before it calls the function: the token of the new version, which is pending and empty.

@@ -4,7 +4,12 @@
 //! Read in this order: [`server`] (the servers), [`authority`] (who signs their certificates), [`case`] (one secret, its
 //! user and its rotations), [`application`], [`death`].
 
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "only tests call this, and a test ends by failing")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "only tests call this, and a test ends by failing"
+)]
 
 pub mod application;
 pub mod authority;

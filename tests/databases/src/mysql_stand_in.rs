@@ -65,20 +65,17 @@ impl MySql {
     pub async fn serve(self, listener: TcpListener, certificate: &str, key: &str) {
         let chain = vec![CertificateDer::from_pem_slice(certificate.as_bytes()).expect("a certificate")];
         let key = PrivateKeyDer::from_pem_slice(key.as_bytes()).expect("a key");
-        let tls = ServerConfig::builder().with_no_client_auth().with_single_cert(chain, key).expect("they belong together");
+        let tls =
+            ServerConfig::builder().with_no_client_auth().with_single_cert(chain, key).expect("they belong together");
         let tls = Arc::new(tls);
         while let Ok((stream, _)) = listener.accept().await {
             stream.set_nodelay(true).expect("the stream is open");
             let (mut session, tls) = (Session { server: self.clone(), user: Mutex::default() }, tls.clone());
             tokio::spawn(async move {
                 let (reader, mut writer) = stream.into_split();
-                let hello = AsyncMysqlIntermediary::init_before_ssl(
-                    &mut session,
-                    reader,
-                    &mut writer,
-                    &Some(tls.clone()),
-                )
-                .await;
+                let hello =
+                    AsyncMysqlIntermediary::init_before_ssl(&mut session, reader, &mut writer, &Some(tls.clone()))
+                        .await;
                 let Ok((true, hello)) = hello else { return };
                 let options = IntermediaryOptions::default();
                 let _ended = opensrv_mysql::secure_run_with_options(session, writer, options, tls, hello).await;

@@ -95,7 +95,14 @@ impl Server {
             server.arg("--skip-ssl");
         }
         let process = folder.start(&server, owner, "ready for connections");
-        Server { engine: DatabaseEngine::MySql, engine_name: "mariadb", port, authority, folder: folder.0, process: Some(process) }
+        Server {
+            engine: DatabaseEngine::MySql,
+            engine_name: "mariadb",
+            port,
+            authority,
+            folder: folder.0,
+            process: Some(process),
+        }
     }
 
     /// PostgreSQL.
@@ -134,7 +141,14 @@ impl Server {
             server.args(["-c", &setting]);
         }
         let process = folder.start(&server, owner, "ready to accept connections");
-        Server { engine: DatabaseEngine::PostgreSql, engine_name: "postgres", port, authority, folder: folder.0, process: Some(process) }
+        Server {
+            engine: DatabaseEngine::PostgreSql,
+            engine_name: "postgres",
+            port,
+            authority,
+            folder: folder.0,
+            process: Some(process),
+        }
     }
 
     /// A stand-in for MySQL, which serves as long as the runtime that it was started in.
@@ -270,16 +284,18 @@ impl Folder {
         is_root.then(|| {
             let find = || {
                 let users = std::fs::read_to_string("/etc/passwd").unwrap_or_default();
-                let user = users.lines().map(|line| line.split(':').collect::<Vec<_>>()).find(|user| user[0] == name)?;
+                let user =
+                    users.lines().map(|line| line.split(':').collect::<Vec<_>>()).find(|user| user[0] == name)?;
                 Some(SystemUser { uid: user.get(2)?.parse().ok()?, gid: user.get(3)?.parse().ok()? })
             };
             let package = if name == "mysql" { "mariadb-server" } else { "postgresql" };
             let daemon = if name == "mysql" { "mariadbd" } else { "initdb" };
-            find().or_else(|| {
-                program(daemon, package, &["/usr/sbin"]);
-                find()
-            })
-            .unwrap_or_else(|| panic!("{package} makes a user {name}"))
+            find()
+                .or_else(|| {
+                    program(daemon, package, &["/usr/sbin"]);
+                    find()
+                })
+                .unwrap_or_else(|| panic!("{package} makes a user {name}"))
         })
     }
 
@@ -311,7 +327,10 @@ impl Folder {
         // The shell ends the server, and takes its folder away, as soon as its own input ends: when the test's process is
         // no more.
         let mut shell = Command::new("/bin/sh");
-        shell.args(["-c", "\"$@\" </dev/null & server=$!; read -r _; kill -QUIT $server; wait $server; rm -rf \"$PWD\""]);
+        shell.args([
+            "-c",
+            "\"$@\" </dev/null & server=$!; read -r _; kill -QUIT $server; wait $server; rm -rf \"$PWD\"",
+        ]);
         shell.arg("server").arg(server.get_program()).args(server.get_args());
         shell.stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::piped()).current_dir(&self.0);
         let mut process = as_owner(&mut shell, owner).process_group(0).spawn().expect("the server starts");

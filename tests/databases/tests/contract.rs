@@ -108,9 +108,11 @@ async fn both_ends_that_aws_leaves_labels_in_are_a_good_start() {
         let calls = case.cloud.journal();
         let ours = calls.iter().filter(|event| event.is_call && event.action == "UpdateSecretVersionStage");
         let took = ours.filter(|event| {
-            event.effects.iter().all(|effect| {
-                matches!(effect, Effect::LabelMoved { label, .. } if label == "AWSPENDING")
-            }) && !event.effects.is_empty()
+            event
+                .effects
+                .iter()
+                .all(|effect| matches!(effect, Effect::LabelMoved { label, .. } if label == "AWSPENDING"))
+                && !event.effects.is_empty()
         });
         assert_eq!(took.count(), 0);
     }

@@ -143,7 +143,11 @@ async fn every_host_of_a_user_is_a_user_and_the_twin_has_the_same() {
     assert!(shown.contains("REQUIRE SSL WITH MAX_USER_CONNECTIONS 50"), "{shown}");
     SERVER.prepare(None, &["DROP USER hosts@'10.%'"]).await;
     case.rotate().await;
-    assert_eq!(SERVER.ask(&owner, list).await.unwrap(), ["%,127.0.0.1"], "where the original may not come from any more");
+    assert_eq!(
+        SERVER.ask(&owner, list).await.unwrap(),
+        ["%,127.0.0.1"],
+        "where the original may not come from any more"
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -238,7 +242,8 @@ async fn a_server_without_tls_is_not_talked_to() {
 async fn a_replica_is_refused_by_name() {
     static REPLICA: LazyLock<Server> = LazyLock::new(Server::mariadb);
     REPLICA.prepare(None, &["CREATE USER app@'%' IDENTIFIED BY 'first-password'", "SET GLOBAL read_only = ON"]).await;
-    for base in [value(&REPLICA, "app", "first-password"), with_administrator(value(&REPLICA, "app", "first-password"))] {
+    for base in [value(&REPLICA, "app", "first-password"), with_administrator(value(&REPLICA, "app", "first-password"))]
+    {
         let case = Case::new(&REPLICA, &base);
         let token = case.begin();
         assert_eq!(case.go_on(&token).await.unwrap_err().name(), "ReadOnlyServer");

@@ -154,5 +154,8 @@ async fn two_users_have_the_same_roles_default_roles_options_and_limits() {
     let did = case.rotate().await.join("\n");
     assert!(did.contains("REVOKE `reader`@`%`") && did.contains("SET DEFAULT ROLE NONE"), "{did}");
     let (privileges, grantable, roles, _) = rights("app_clone");
-    assert_eq!((privileges, grantable, roles), { let app = rights("app"); (app.0, app.1, app.2) });
+    assert_eq!((privileges, grantable, roles), {
+        let app = rights("app");
+        (app.0, app.1, app.2)
+    });
 }

@@ -129,7 +129,10 @@ async fn the_twin_never_has_more_than_the_original() {
     let case = Case::new(&SERVER, &with_administrator(shop("more").await));
     case.rotate().await;
     SERVER
-        .prepare(Some("more"), &["CREATE ROLE powers CREATEDB", "GRANT powers TO more_clone", "ALTER ROLE more_clone CREATEDB"])
+        .prepare(
+            Some("more"),
+            &["CREATE ROLE powers CREATEDB", "GRANT powers TO more_clone", "ALTER ROLE more_clone CREATEDB"],
+        )
         .await;
     let did = case.rotate().await.join("\n");
     assert!(did.contains("REVOKE powers FROM more_clone") && did.contains("NOCREATEDB"), "it is told: {did}");

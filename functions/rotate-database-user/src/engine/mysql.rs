@@ -13,7 +13,9 @@ use rotation::access_key::SecretValue;
 
 pub use client::Client;
 
-use super::{Administrator, Answer, Connector, Engine, NewPassword, OldPassword, Pair, Session, Statement, StatementError};
+use super::{
+    Administrator, Answer, Connector, Engine, NewPassword, OldPassword, Pair, Session, Statement, StatementError,
+};
 
 /// The SQL of MySQL and MariaDB.
 pub struct MySql(Arc<dyn Connector>);
@@ -111,7 +113,8 @@ impl Account {
 /// All accounts of a name.
 async fn accounts(session: &mut dyn Session, user: &str) -> Result<Vec<Account>, StatementError> {
     // MariaDB keeps roles here too, as users of no host.
-    let text = format!("SELECT Host, plugin FROM mysql.user WHERE User = {} AND Host <> '' ORDER BY Host", literal(user));
+    let text =
+        format!("SELECT Host, plugin FROM mysql.user WHERE User = {} AND Host <> '' ORDER BY Host", literal(user));
     let rows = session.run(&Statement::new(text)).await?;
     let account = |row: Vec<Option<String>>| {
         let mut columns = row.into_iter().map(Option::unwrap_or_default);
@@ -134,7 +137,8 @@ impl Engine for MySql {
     fn only_reads<'a>(&'a self, session: &'a mut dyn Session) -> Answer<'a, bool> {
         Box::pin(async move {
             // Aurora's readers say so by the second; a server that does not know a variable answers with no row.
-            let text = "SHOW GLOBAL VARIABLES WHERE Variable_name IN ('read_only', 'innodb_read_only') AND Value = 'ON'";
+            let text =
+                "SHOW GLOBAL VARIABLES WHERE Variable_name IN ('read_only', 'innodb_read_only') AND Value = 'ON'";
             Ok(!session.run(&Statement::new(text)).await?.is_empty())
         })
     }
@@ -172,9 +176,10 @@ impl Engine for MySql {
             let accounts = accounts(session, new.username).await?;
             if new.old == OldPassword::Stays && accounts.len() > 1 {
                 // A second run could not tell which of them already keeps the right password, and would drop it.
-                let problem = "it stands for several users (one a host), of which dual passwords can keep only one; use \
+                let problem =
+                    "it stands for several users (one a host), of which dual passwords can keep only one; use \
                                alternating users"
-                    .to_owned();
+                        .to_owned();
                 return Err(StatementError::NotPossible { problem });
             }
             for account in accounts {

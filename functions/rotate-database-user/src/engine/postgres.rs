@@ -13,7 +13,9 @@ use rotation::access_key::SecretValue;
 
 pub use client::Client;
 
-use super::{Administrator, Answer, Connector, Engine, NewPassword, OldPassword, Pair, Session, Statement, StatementError};
+use super::{
+    Administrator, Answer, Connector, Engine, NewPassword, OldPassword, Pair, Session, Statement, StatementError,
+};
 
 /// The SQL of PostgreSQL.
 pub struct PostgreSql(Arc<dyn Connector>);

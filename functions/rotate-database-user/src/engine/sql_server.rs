@@ -13,7 +13,9 @@ use rotation::access_key::SecretValue;
 
 pub use client::Client;
 
-use super::{Administrator, Answer, Connector, Engine, NewPassword, OldPassword, Pair, Session, Statement, StatementError};
+use super::{
+    Administrator, Answer, Connector, Engine, NewPassword, OldPassword, Pair, Session, Statement, StatementError,
+};
 
 /// The SQL of SQL Server.
 pub struct SqlServer(Arc<dyn Connector>);

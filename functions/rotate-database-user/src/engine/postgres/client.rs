@@ -35,8 +35,7 @@ impl Client {
             .application_name("rotate-database-user")
             .ssl_mode(SslMode::Require)
             .connect_timeout(CONNECT_TIMEOUT);
-        let (client, connection) =
-            config.connect(MakeRustlsConnect::new(tls)).await.map_err(|error| judge(&error))?;
+        let (client, connection) = config.connect(MakeRustlsConnect::new(tls)).await.map_err(|error| judge(&error))?;
         // The connection ends with its client, which the session owns.
         tokio::spawn(connection);
         client.simple_query("SET standard_conforming_strings = on").await.map_err(|error| judge(&error))?;
@@ -81,12 +80,10 @@ impl Session for PostgreSqlSession {
     fn run<'a>(&'a mut self, statement: &'a Statement) -> Answer<'a, Vec<Row>> {
         Box::pin(async move {
             let messages = self.0.simple_query(statement.text()).await.map_err(|error| explain(statement, &error))?;
-            let row = |message| match message {
-                SimpleQueryMessage::Row(row) => {
-                    Some((0..row.len()).map(|column| row.get(column).map(str::to_owned)).collect())
-                }
-                // What else there is, or may come, are counts and descriptions.
-                _ => None,
+            // What else there is, or may come, are counts and descriptions.
+            let row = |message| {
+                let SimpleQueryMessage::Row(row) = message else { return None };
+                Some((0..row.len()).map(|column| row.get(column).map(str::to_owned)).collect())
             };
             Ok(messages.into_iter().filter_map(row).collect())
         })

@@ -157,7 +157,10 @@ fn own_things(pair: &Pair) -> String {
 }
 
 fn owns_here(pair: &Pair) -> String {
-    format!("SELECT 1 FROM {} AND s.deptype = 'o' AND coalesce(d.datname, current_database()) = current_database()", dependencies(pair))
+    format!(
+        "SELECT 1 FROM {} AND s.deptype = 'o' AND coalesce(d.datname, current_database()) = current_database()",
+        dependencies(pair)
+    )
 }
 
 /// REVOKE for each thing that names the twin in its list of grants.

@@ -54,10 +54,10 @@ const NOT_PERMITTED: [u32; 7] = [229, 230, 262, 300, 15151, 15247, 15517];
 const PASSWORD_POLICY: std::ops::RangeInclusive<u32> = 15113..=15119;
 
 fn words(error: &tiberius::error::Error) -> String {
-    match error {
-        tiberius::error::Error::Server(refused) => format!("{}: {}", refused.code(), refused.message()),
-        other => other.to_string(),
+    if let tiberius::error::Error::Server(refused) = error {
+        return format!("{}: {}", refused.code(), refused.message());
     }
+    error.to_string()
 }
 
 fn judge(error: &tiberius::error::Error) -> ConnectError {

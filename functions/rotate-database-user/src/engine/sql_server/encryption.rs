@@ -30,7 +30,8 @@ const ENCRYPT_REQ: u8 = 0x03;
 
 /// Offset of each option's data, for five options and the terminator: VERSION, ENCRYPTION, INSTOPT, THREADID, MARS.
 const OPTIONS: [u8; 39] = [
-    0x00, 0, 26, 0, 6, ENCRYPTION, 0, 32, 0, 1, 0x02, 0, 33, 0, 1, 0x03, 0, 34, 0, 4, 0x04, 0, 38, 0, 1, TERMINATOR, //
+    0x00, 0, 26, 0, 6, ENCRYPTION, 0, 32, 0, 1, 0x02, 0, 33, 0, 1, 0x03, 0, 34, 0, 4, 0x04, 0, 38, 0, 1,
+    TERMINATOR, //
     0, 0, 0, 0, 0, 0, ENCRYPT_ON, 0, 0, 0, 0, 0, 0,
 ];
 
@@ -256,5 +257,68 @@ mod tests {
         let connect = async { encrypt(client, "localhost", &trust).await.err().map(|error| error.kind()) };
         let (rest, refused) = tokio::join!(serve, connect);
         assert_eq!((rest, refused), (Vec::new(), Some(ErrorKind::Unsupported)));
+    }
+
+    /// A server's side of the handshake, in packets as the client's.
+    async fn serve(mut stream: tokio::io::DuplexStream, tls: rustls::ServerConfig) -> Result<(Vec<u8>, bool)> {
+        read_packet(&mut stream).await?;
+        stream.write_all(&packet(&OPTIONS)).await?;
+        let wrapped = Wrapped { inner: stream, handshaking: true, outgoing: Vec::new(), incoming: Incoming::default() };
+        let mut tls = tokio_rustls::TlsAcceptor::from(Arc::new(tls)).accept(wrapped).await?;
+        let is_plain_tls_now = tls.get_ref().0.incoming.left == 0;
+        tls.get_mut().0.handshaking = false;
+        let mut heard = vec![0; 5];
+        tls.read_exact(&mut heard).await?;
+        tls.write_all(b"login ack").await?;
+        tls.shutdown().await?;
+        Ok((heard, is_plain_tls_now))
+    }
+
+    fn certified(name: &str) -> (Trust, rustls::ServerConfig) {
+        let made = rcgen::generate_simple_self_signed([name.to_owned()]).unwrap();
+        let trust = Trust::bundle(made.cert.pem().as_bytes()).unwrap();
+        let key = rustls::pki_types::PrivateKeyDer::try_from(made.signing_key.serialize_der()).unwrap();
+        let provider = Arc::new(rustls::crypto::ring::default_provider());
+        let builder = rustls::ServerConfig::builder_with_provider(provider).with_safe_default_protocol_versions();
+        let chain = vec![made.cert.der().clone()];
+        (trust, builder.unwrap().with_no_client_auth().with_single_cert(chain, key).unwrap())
+    }
+
+    #[tokio::test]
+    async fn the_handshake_travels_in_packets_and_what_follows_is_encrypted() {
+        let (client, server) = tokio::io::duplex(PACKET);
+        let (trust, tls) = certified("sql.example");
+        let talk = async {
+            let mut stream = encrypt(client, "sql.example", &trust).await.unwrap();
+            // The client's own PRELOGIN, in two writes as any stream may split it.
+            let own = packet(&OPTIONS);
+            stream.write_all(&own[..5]).await.unwrap();
+            stream.write_all(&own[5..]).await.unwrap();
+            stream.flush().await.unwrap();
+            let answer = read_packet(&mut stream).await.unwrap();
+            stream.write_all(b"login").await.unwrap();
+            stream.flush().await.unwrap();
+            let mut rest = Vec::new();
+            stream.read_to_end(&mut rest).await.unwrap();
+            (answer, rest)
+        };
+        let (served, (answer, rest)) = tokio::join!(serve(server, tls), talk);
+        assert_eq!(served.unwrap(), (b"login".to_vec(), true));
+        assert_eq!(answer, packet(&OPTIONS), "the answer that the server gave");
+        assert_eq!(rest, b"login ack");
+    }
+
+    #[tokio::test]
+    async fn a_certificate_of_another_name_or_authority_is_refused_before_anything_is_said() {
+        for (host, trust) in [("other.example", certified("sql.example").0), ("sql.example", Trust::rds().unwrap())] {
+            let (client, server) = tokio::io::duplex(PACKET);
+            let (own, tls) = certified("sql.example");
+            let trust = if host == "other.example" { own } else { trust };
+            let connect = async { encrypt(client, host, &trust).await.err().map(|error| error.to_string()) };
+            let (served, refused) = tokio::join!(serve(server, tls), connect);
+            assert!(served.is_err(), "no byte of a login came");
+            let refused = refused.unwrap();
+            assert!(refused.contains("certificate"), "{refused}");
+        }
     }
 }

@@ -21,7 +21,8 @@ pub(super) async fn equalise(session: &mut dyn Session, pair: &Pair) -> Result<V
     }
     session.run(&Statement::new("USE [master]")).await?;
     for database in asked(session, OUT_OF_REACH.to_owned()).await? {
-        changes.push(format!("the administrator cannot enter {}: rights there are not compared", identifier(&database)));
+        changes
+            .push(format!("the administrator cannot enter {}: rights there are not compared", identifier(&database)));
     }
     Ok(changes)
 }
@@ -33,11 +34,7 @@ const OUT_OF_REACH: &str = "SELECT name FROM sys.databases WHERE state = 0 AND i
                             AND HAS_DBACCESS(name) = 0 ORDER BY database_id";
 
 /// In the database that the session is in.
-async fn equalise_here(
-    session: &mut dyn Session,
-    pair: &Pair,
-    database: &str,
-) -> Result<Vec<String>, StatementError> {
+async fn equalise_here(session: &mut dyn Session, pair: &Pair, database: &str) -> Result<Vec<String>, StatementError> {
     let (original, twin) = (user_of(session, &pair.original).await?, user_of(session, &pair.twin).await?);
     let note = |changes: Vec<String>| changes.into_iter().map(|change| format!("in {database}: {change}")).collect();
     let statement = match (&original, &twin) {
@@ -174,7 +171,9 @@ impl Place {
             "database" => format!(" UNION SELECT DATABASE_PRINCIPAL_ID(N'db_owner') WHERE {name} = N'dbo'"),
             _ => String::new(),
         };
-        format!("SELECT role_principal_id FROM sys.{catalog}_role_members WHERE member_principal_id = {id}({name}){owner}")
+        format!(
+            "SELECT role_principal_id FROM sys.{catalog}_role_members WHERE member_principal_id = {id}({name}){owner}"
+        )
     }
 
     fn roles_lacking(&self) -> String {
@@ -253,5 +252,105 @@ impl Place {
              SELECT N'ALTER AUTHORIZATION ON OBJECT::' + QUOTENAME(OBJECT_SCHEMA_NAME(c.object_id)) + N'.' \
              + QUOTENAME(c.name) + N' TO ' + QUOTENAME({original}) FROM sys.objects c WHERE c.principal_id = {id}({twin})"
         )
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::super::{Answer, Row};
+    use super::*;
+
+    /// Answers questions by what is in them, each answer once; and remembers what it ran.
+    struct Script {
+        answers: Vec<(&'static str, Vec<Option<&'static str>>)>,
+        ran: Vec<String>,
+    }
+
+    impl Session for Script {
+        fn run<'a>(&'a mut self, statement: &'a Statement) -> Answer<'a, Vec<Row>> {
+            let text = statement.text().to_owned();
+            let found = self.answers.iter().position(|(part, _)| text.contains(part));
+            let rows = found.map(|at| self.answers.remove(at).1).unwrap_or_default();
+            if !text.starts_with("SELECT") && !text.starts_with("WITH") {
+                self.ran.push(text);
+            }
+            let rows = rows.into_iter().map(|row| vec![row.map(str::to_owned)]).collect();
+            Box::pin(async move { Ok(rows) })
+        }
+    }
+
+    fn pair() -> Pair {
+        Pair { original: "app".to_owned(), twin: "app_clone".to_owned() }
+    }
+
+    #[tokio::test]
+    async fn the_server_comes_first_then_every_database_and_what_is_new_before_what_is_spare() {
+        let mut script = Script {
+            answers: vec![
+                ("sys.server_permissions s WHERE", vec![Some("GRANT VIEW SERVER STATE TO [app_clone]")]),
+                ("HAS_DBACCESS(name) = 1", vec![Some("shop"), Some("other")]),
+                ("SUSER_SID(N'app')", vec![Some("app")]),
+                ("SUSER_SID(N'app_clone')", vec![]),
+                ("ADD MEMBER", vec![Some("ALTER ROLE [db_datareader] ADD MEMBER [app_clone]")]),
+                ("N'REVOKE '", vec![]),
+                ("N'REVOKE '", vec![Some("REVOKE DELETE FROM [app_clone] CASCADE")]),
+                ("HAS_DBACCESS(name) = 0", vec![Some("rdsadmin")]),
+            ],
+            ran: Vec::new(),
+        };
+        let changes = equalise(&mut script, &pair()).await.unwrap();
+        // ADD MEMBER is asked for the server's roles first.
+        assert_eq!(
+            script.ran,
+            [
+                "USE [master]",
+                "ALTER ROLE [db_datareader] ADD MEMBER [app_clone]",
+                "GRANT VIEW SERVER STATE TO [app_clone]",
+                "USE [shop]",
+                "CREATE USER [app_clone] FOR LOGIN [app_clone]",
+                "REVOKE DELETE FROM [app_clone] CASCADE",
+                "USE [other]",
+                "USE [master]",
+            ]
+        );
+        assert!(changes.contains(&"in shop: CREATE USER [app_clone] FOR LOGIN [app_clone]".to_owned()));
+        assert!(changes.last().unwrap().contains("[rdsadmin]"), "what cannot be compared is told");
+    }
+
+    #[tokio::test]
+    async fn a_user_of_the_twins_where_the_original_has_none_goes() {
+        let mut script = Script {
+            answers: vec![
+                ("HAS_DBACCESS(name) = 1", vec![Some("shop")]),
+                ("SUSER_SID(N'app_clone')", vec![Some("app_clone")]),
+            ],
+            ran: Vec::new(),
+        };
+        equalise(&mut script, &pair()).await.unwrap();
+        assert_eq!(script.ran, ["USE [master]", "USE [shop]", "DROP USER [app_clone]", "USE [master]"]);
+    }
+
+    #[tokio::test]
+    async fn a_permission_that_cannot_be_named_and_one_that_does_not_take_are_errors() {
+        let cannot = vec![("sys.server_permissions s WHERE", vec![None])];
+        let does_not_take =
+            vec![("DEFAULT_DATABASE", vec![Some("ALTER LOGIN x")]), ("DEFAULT_DATABASE", vec![Some("ALTER LOGIN x")])];
+        for (answers, words) in [(cannot, "cannot name"), (does_not_take, "has no effect: ALTER LOGIN x")] {
+            let mut script = Script { answers, ran: Vec::new() };
+            match equalise(&mut script, &pair()).await {
+                Err(StatementError::NotPossible { problem }) => assert!(problem.contains(words), "{problem}"),
+                other => panic!("{other:?}"),
+            }
+        }
+    }
+
+    #[test]
+    fn names_are_literals_in_every_question() {
+        let place = Place::database("it's", "twin's");
+        for question in
+            [place.roles_lacking(), place.lacking(), place.spare(), place.default_schema(), place.handed_over()]
+        {
+            assert!(question.contains("N'twin''s'") && !question.contains("twin's"), "{question}");
+        }
     }
 }
