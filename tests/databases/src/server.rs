@@ -8,7 +8,7 @@ use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::mpsc;
+use std::sync::{Arc, Condvar, Mutex};
 use std::time::Duration;
 
 use rotate_database_user::tls::Trust;
@@ -27,7 +27,8 @@ pub const ADMINISTRATORS_PASSWORD: &str = "the-administrators-own-password";
 /// The user who may do everything, for what a test prepares.
 pub const OWNER: &str = "owner";
 
-const START: Duration = Duration::from_secs(120);
+/// How long a server may take to say what it is to say.
+const PATIENCE: Duration = Duration::from_secs(120);
 
 /// A running server.
 pub struct Server {
@@ -39,7 +40,7 @@ pub struct Server {
     pub port: u16,
     /// The authority that signed its certificate.
     pub authority: Authority,
-    folder: PathBuf,
+    log: Log,
     /// None where it is a task of the test's.
     process: Option<Child>,
 }
@@ -94,15 +95,8 @@ impl Server {
         } else {
             server.arg("--skip-ssl");
         }
-        let process = folder.start(&server, owner, "ready for connections");
-        Server {
-            engine: DatabaseEngine::MySql,
-            engine_name: "mariadb",
-            port,
-            authority,
-            folder: folder.0,
-            process: Some(process),
-        }
+        let (process, log) = folder.start(&server, owner, "ready for connections");
+        Server { engine: DatabaseEngine::MySql, engine_name: "mariadb", port, authority, log, process: Some(process) }
     }
 
     /// PostgreSQL.
@@ -140,13 +134,13 @@ impl Server {
         ] {
             server.args(["-c", &setting]);
         }
-        let process = folder.start(&server, owner, "ready to accept connections");
+        let (process, log) = folder.start(&server, owner, "ready to accept connections");
         Server {
             engine: DatabaseEngine::PostgreSql,
             engine_name: "postgres",
             port,
             authority,
-            folder: folder.0,
+            log,
             process: Some(process),
         }
     }
@@ -161,12 +155,19 @@ impl Server {
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("loopback has ports");
         let port = listener.local_addr().expect("it is bound").port();
         tokio::spawn(async move { mysql.serve(listener, &certificate, &key).await });
-        Server { engine: DatabaseEngine::MySql, engine_name: "mysql", port, authority, folder: folder.0, process: None }
+        Server {
+            engine: DatabaseEngine::MySql,
+            engine_name: "mysql",
+            port,
+            authority,
+            log: Log::default(),
+            process: None,
+        }
     }
 
-    /// What the server has written into its log.
-    pub fn log(&self) -> String {
-        std::fs::read_to_string(self.folder.join("server.log")).unwrap_or_default()
+    /// What the server has written into its log, up to a text that it is about to write.
+    pub fn log_up_to(&self, text: &str) -> String {
+        self.log.wait_for(text)
     }
 
     /// Whom the function trusts.
@@ -322,7 +323,7 @@ impl Folder {
     }
 
     /// Starts the server and waits until it says that it is ready.
-    fn start(&self, server: &Command, owner: Option<SystemUser>, ready: &'static str) -> Child {
+    fn start(&self, server: &Command, owner: Option<SystemUser>, ready: &str) -> (Child, Log) {
         self.hand_over(owner);
         // The shell ends the server, and takes its folder away, as soon as its own input ends: when the test's process is
         // no more.
@@ -335,22 +336,35 @@ impl Folder {
         shell.stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::piped()).current_dir(&self.0);
         let mut process = as_owner(&mut shell, owner).process_group(0).spawn().expect("the server starts");
         let lines = BufReader::new(process.stderr.take().expect("stderr is piped")).lines();
-        let log = self.0.join("server.log");
-        let (tell, hear) = mpsc::channel();
-        std::thread::spawn(move || {
-            let mut said = String::new();
-            for line in lines.map_while(Result::ok) {
-                said = said + &line + "\n";
-                let _full = std::fs::write(&log, &said);
-                if line.contains(ready) {
-                    let _heard = tell.send(());
-                }
-            }
-        });
-        let started = hear.recv_timeout(START);
-        let said = std::fs::read_to_string(self.0.join("server.log")).unwrap_or_default();
-        started.unwrap_or_else(|_| panic!("the server is not ready: {said}"));
-        process
+        let log = Log::default();
+        let writer = log.clone();
+        std::thread::spawn(move || lines.map_while(Result::ok).for_each(|line| writer.write(&line)));
+        log.wait_for(ready);
+        (process, log)
+    }
+}
+
+/// What a server says, as it says it.
+#[derive(Clone, Default)]
+struct Log(Arc<(Mutex<String>, Condvar)>);
+
+impl Log {
+    fn write(&self, line: &str) {
+        let (said, more) = &*self.0;
+        let mut said = said.lock().expect("nobody panics in here");
+        said.push_str(line);
+        said.push('\n');
+        more.notify_all();
+    }
+
+    /// All that was said, once this is in it.
+    fn wait_for(&self, text: &str) -> String {
+        let (said, more) = &*self.0;
+        let said = said.lock().expect("nobody panics in here");
+        let waited = more.wait_timeout_while(said, PATIENCE, |said| !said.contains(text));
+        let (said, waited) = waited.expect("nobody panics in here");
+        assert!(!waited.timed_out(), "the server does not say {text:?}: {said}");
+        said.clone()
     }
 }
 
