@@ -5,6 +5,7 @@
 //! texts: DDL takes no parameters in any of the engines.
 
 pub mod mysql;
+mod patience;
 pub mod postgres;
 pub mod sql_server;
 mod statement;
@@ -149,8 +150,9 @@ pub fn connector(engine: DatabaseEngine, trust: &Trust) -> Arc<dyn Connector> {
     }
 }
 
-/// The SQL of an engine, over a client.
+/// The SQL of an engine, over a client that is not waited for for ever.
 pub fn engine(engine: DatabaseEngine, connector: Arc<dyn Connector>) -> Box<dyn Engine> {
+    let connector: Arc<dyn Connector> = Arc::new(patience::Patient(connector));
     match engine {
         DatabaseEngine::MySql => Box::new(mysql::MySql::new(connector)),
         DatabaseEngine::PostgreSql => Box::new(postgres::PostgreSql::new(connector)),

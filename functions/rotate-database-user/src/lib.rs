@@ -18,7 +18,6 @@ pub mod tls;
 mod versions;
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use lambda::Environment;
 use rotation::database_secret::DatabaseEngine;
@@ -29,9 +28,6 @@ pub use event::{RotationEvent, Step};
 pub use settings::{Settings, Strategy};
 
 use engine::{Connector, Engine};
-
-/// How long a login may take, TLS and all. Below the function's time-out, so that the cause is still told.
-pub const CONNECT_TIMEOUT: Duration = Duration::from_secs(8);
 
 /// Makes the client of an engine.
 pub type Clients = Arc<dyn Fn(DatabaseEngine) -> Arc<dyn Connector> + Send + Sync>;

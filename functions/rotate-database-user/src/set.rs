@@ -59,8 +59,10 @@ impl RotateDatabaseUser {
                 "AWSCURRENT" => Some(base.clone()),
                 _ => self.previous(versions).await?,
             };
-            // A password of another server is not shown to this one.
-            let same = |secret: &DatabaseSecret| guard::same(pending, secret, &versions.arn, strategy).is_ok();
+            // A password of another server is not shown to this one, and no password is none.
+            let same = |secret: &DatabaseSecret| {
+                secret.password().is_some() && guard::same(pending, secret, &versions.arn, strategy).is_ok()
+            };
             let Some(old) = secret.filter(same).map(|secret| login(&secret)) else { continue };
             tried.push(which);
             match enter(engine, &old, which).await? {

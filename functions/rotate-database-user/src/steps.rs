@@ -1,7 +1,7 @@
 //! The four steps. Each looks first, and does only what is not so yet; so it may come twice or late, and a step that
 //! comes before the one that it needs says so and changes nothing.
 
-use rotation::database_secret::DatabaseSecret;
+use rotation::database_secret::{DatabaseSecret, DatabaseSecretError};
 use rotation::password::{PasswordRules, PasswordWishes};
 use serde_json::Value;
 
@@ -55,8 +55,8 @@ impl RotateDatabaseUser {
     pub(crate) async fn test_secret(&self, event: &RotationEvent) -> Result<Done, RotationError> {
         let versions = Versions::look(&self.secretsmanager, &event.secret_id).await?;
         versions.standing(event)?;
-        if let Some(pending) = versions.value(&self.secretsmanager, &event.version, "AWSPENDING").await? {
-            return self.try_login(&pending, "AWSPENDING").await;
+        if versions.value(&self.secretsmanager, &event.version, "AWSPENDING").await?.is_some() {
+            return self.try_login(&self.pending(&versions, event).await?, "AWSPENDING").await;
         }
         match self.current(&versions, event).await? {
             Some(current) if current.password().is_some() => self.try_login(&current, "AWSCURRENT").await,
@@ -84,10 +84,19 @@ impl RotateDatabaseUser {
         }
     }
 
-    /// The pending value, which must be there.
+    /// The pending value, which must be there, and with a password: an empty one would open the account to everybody.
     async fn pending(&self, versions: &Versions, event: &RotationEvent) -> Result<DatabaseSecret, RotationError> {
         let value = versions.value(&self.secretsmanager, &event.version, "AWSPENDING").await?;
-        value.ok_or_else(|| too_early(versions, event, "it has no value yet, which createSecret stores".to_owned()))
+        let missing = || too_early(versions, event, "it has no value yet, which createSecret stores".to_owned());
+        let value = value.ok_or_else(missing)?;
+        match value.password() {
+            Some(_) => Ok(value),
+            None => Err(RotationError::SecretValueUnreadable {
+                secret: versions.arn.clone(),
+                which: "AWSPENDING".to_owned(),
+                problem: DatabaseSecretError::Member("password"),
+            }),
+        }
     }
 
     /// The current value; none where the event's own version is the first there is.
@@ -153,7 +162,7 @@ impl RotateDatabaseUser {
     }
 }
 
-/// The login of a value; where it has no password, an empty one, which no server takes over TLS.
+/// The login of a value that has a password.
 pub(crate) fn login(secret: &DatabaseSecret) -> Login {
     Login {
         host: secret.host().to_owned(),

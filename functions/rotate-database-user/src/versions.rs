@@ -188,6 +188,12 @@ pub(crate) async fn random_password(client: &Client, rules: &PasswordRules) -> R
         .include_space(false)
         .require_each_included_type(rules.require_each_included_type);
     let answer = call.send().await.named(SERVICE, "GetRandomPassword").map_err(StepError::from)?;
-    let password = answer.random_password.unwrap_or_default();
-    Ok(SecretValue::new(password))
+    let password = answer.random_password.filter(|password| !password.is_empty());
+    // An empty one would open the account to everybody.
+    let none = || {
+        let (code, message) = ("NoPassword".to_owned(), "the answer holds no password".to_owned());
+        let cause = AwsRefusal { service: SERVICE, operation: "GetRandomPassword", code, message };
+        StepError::AwsRefused { cause: Box::new(cause) }
+    };
+    Ok(SecretValue::new(password.ok_or_else(none)?))
 }

@@ -226,6 +226,26 @@ async fn a_pending_value_that_means_something_else_is_refused() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_pending_value_without_a_password_opens_no_account() {
+    for password in [Value::Null, json!("")] {
+        let base = user(if password.is_null() { "nopending" } else { "emptypending" }).await;
+        let case = Case::new(&SERVER, &base);
+        let token = case.begin();
+        let mut pending = base.clone();
+        pending["password"] = password;
+        let put = json!({
+            "SecretId": SECRET, "ClientRequestToken": token, "VersionStages": ["AWSPENDING"],
+            "SecretString": pending.to_string(),
+        });
+        case.call("PutSecretValue", put).unwrap();
+        for step in ["setSecret", "testSecret", "finishSecret"] {
+            assert_eq!(case.step(step, &token).await.unwrap_err().name(), "SecretValueUnreadable", "{step}");
+        }
+        assert!(case.lets_in(&base).await);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn an_administrator_of_another_server_is_refused_and_rdss_own_is_known_by_its_tag() {
     let base = with_administrator(user("masters").await);
     let store = |case: &Case, value: Value| {

@@ -4,7 +4,6 @@ use mysql_async::prelude::Queryable;
 use mysql_async::{Conn, OptsBuilder, SslOpts, Value};
 
 use super::super::{Answer, ConnectError, Connector, Login, Row, Session, Statement, StatementError};
-use crate::CONNECT_TIMEOUT;
 use crate::tls::Trust;
 
 /// Logs in to MySQL and MariaDB.
@@ -42,10 +41,9 @@ impl Client {
 impl Connector for Client {
     fn connect<'a>(&'a self, login: &'a Login) -> Answer<'a, Box<dyn Session>, ConnectError> {
         Box::pin(async move {
-            match tokio::time::timeout(CONNECT_TIMEOUT, Conn::new(self.options(login))).await {
-                Ok(Ok(connection)) => Ok(Box::new(MySqlSession(connection)) as Box<dyn Session>),
-                Ok(Err(error)) => Err(judge(&error, &login.username)),
-                Err(_) => Err(ConnectError::CannotConnect(format!("no answer within {CONNECT_TIMEOUT:?}"))),
+            match Conn::new(self.options(login)).await {
+                Ok(connection) => Ok(Box::new(MySqlSession(connection)) as Box<dyn Session>),
+                Err(error) => Err(judge(&error, &login.username)),
             }
         })
     }

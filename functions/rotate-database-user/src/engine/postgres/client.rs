@@ -9,7 +9,6 @@ use tokio_postgres::{Config, SimpleQueryMessage};
 use tokio_postgres_rustls::MakeRustlsConnect;
 
 use super::super::{Answer, ConnectError, Connector, Login, Row, Session, Statement, StatementError};
-use crate::CONNECT_TIMEOUT;
 use crate::tls::Trust;
 
 /// Logs in to PostgreSQL.
@@ -33,8 +32,7 @@ impl Client {
             .password(login.password.reveal())
             .dbname(login.database.as_deref().unwrap_or("postgres"))
             .application_name("rotate-database-user")
-            .ssl_mode(SslMode::Require)
-            .connect_timeout(CONNECT_TIMEOUT);
+            .ssl_mode(SslMode::Require);
         let (client, connection) = config.connect(MakeRustlsConnect::new(tls)).await.map_err(|error| judge(&error))?;
         // The connection ends with its client, which the session owns.
         tokio::spawn(connection);
@@ -45,10 +43,7 @@ impl Client {
 
 impl Connector for Client {
     fn connect<'a>(&'a self, login: &'a Login) -> Answer<'a, Box<dyn Session>, ConnectError> {
-        Box::pin(async move {
-            let late = || ConnectError::CannotConnect(format!("no answer within {CONNECT_TIMEOUT:?}"));
-            tokio::time::timeout(CONNECT_TIMEOUT, self.open(login)).await.unwrap_or_else(|_| Err(late()))
-        })
+        Box::pin(self.open(login))
     }
 }
 

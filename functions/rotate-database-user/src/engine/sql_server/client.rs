@@ -6,7 +6,6 @@ use tokio_util::compat::{Compat, TokioAsyncWriteCompatExt};
 
 use super::super::{Answer, ConnectError, Connector, Login, Row, Session, Statement, StatementError};
 use super::encryption::{Encrypted, encrypt};
-use crate::CONNECT_TIMEOUT;
 use crate::tls::Trust;
 
 /// Logs in to SQL Server.
@@ -39,10 +38,7 @@ impl Client {
 
 impl Connector for Client {
     fn connect<'a>(&'a self, login: &'a Login) -> Answer<'a, Box<dyn Session>, ConnectError> {
-        Box::pin(async move {
-            let late = || ConnectError::CannotConnect(format!("no answer within {CONNECT_TIMEOUT:?}"));
-            tokio::time::timeout(CONNECT_TIMEOUT, self.open(login)).await.unwrap_or_else(|_| Err(late()))
-        })
+        Box::pin(self.open(login))
     }
 }
 
