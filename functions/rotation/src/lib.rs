@@ -11,11 +11,13 @@
 //!    what a host's answer means; [`summary`]: how a place stands; [`promotion`]: whether the proofs suffice.
 //! 4. [`contracts`]: what the states of the machine say to each other; [`report`]: what people are told afterwards,
 //!    [`metrics`]: what machines are, [`preview`]: what people are told beforehand; [`permissions`]: what each function asks of AWS.
-//! 5. [`error`]: everything that can go wrong, by the names that the state machine catches.
+//! 5. [`password`] and [`database_secret`]: what a database user's password may hold, and how its secret is written.
+//! 6. [`error`]: everything that can go wrong, by the names that the state machine catches.
 
 pub mod access_key;
 pub mod cluster;
 pub mod contracts;
+pub mod database_secret;
 pub mod deed;
 pub mod error;
 pub mod fleet;
@@ -24,6 +26,7 @@ pub mod keys;
 pub mod ledger;
 pub mod metrics;
 pub mod names;
+pub mod password;
 pub mod permissions;
 pub mod plan;
 pub mod preview;
