@@ -48,7 +48,8 @@ strangers: tools cdk/node_modules/.package-lock.json
 # The functions as they are deployed: target/release/<function> is the `bootstrap` of its Lambda.
 build:
 	cargo build --release --bins \
-	  -p enumerate-instances -p plan-rotation -p rotate-iam-key -p send-command -p poll-command -p promote-stage -p retire-iam-key
+	  -p enumerate-instances -p plan-rotation -p rotate-iam-key -p send-command -p poll-command -p promote-stage -p retire-iam-key \
+	  -p rotate-database-user
 
 tools:
 	@tests/strangers/install.sh shellcheck bats

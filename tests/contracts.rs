@@ -51,15 +51,15 @@ fn through_its_type(function: &str, part: &str, value: &Value) -> Result<Value, 
         ("enumerate-instances", "output") => output::<Fleet>(value),
         ("plan-rotation", "input") => input::<PlanInput>(value),
         ("plan-rotation", "output") => output::<Planned>(value),
-        ("rotate-iam-key", "input") => input::<StageInput>(value),
-        ("rotate-iam-key", "output") => output::<Staged>(value),
+        ("rotate-iam-key" | "rotate-login-password", "input") => input::<StageInput>(value),
+        ("rotate-iam-key" | "rotate-login-password", "output") => output::<Staged>(value),
         ("send-command", "input") => input::<SendInput>(value),
         ("poll-command", "input") => input::<PollInput>(value),
         ("send-command" | "poll-command", "output") => output::<Command>(value),
         ("promote-stage", "input") => input::<PromoteInput>(value),
         ("promote-stage", "output") => output::<Promoted>(value),
-        ("retire-iam-key", "input") => input::<RetireInput>(value),
-        ("retire-iam-key", "output") => output::<Retired>(value),
+        ("retire-iam-key" | "retire-login-password", "input") => input::<RetireInput>(value),
+        ("retire-iam-key" | "retire-login-password", "output") => output::<Retired>(value),
         _ => Err(format!("nobody has said what the {part} of {function} is")),
     }
 }
@@ -86,7 +86,7 @@ fn an_unknown_field_is_refused_by_name() {
 }
 
 /// Output of a function, where in it; input of a function, where in that.
-const HANDED_ON: [(&str, &str, &str, &str); 18] = [
+const HANDED_ON: [(&str, &str, &str, &str); 27] = [
     ("enumerate-instances", "/request", "rotate-iam-key", "/request"),
     ("enumerate-instances", "/request", "send-command", "/request"),
     ("enumerate-instances", "/request", "poll-command", "/request"),
@@ -105,6 +105,15 @@ const HANDED_ON: [(&str, &str, &str, &str); 18] = [
     ("poll-command", "/summary", "retire-iam-key", "/places/0"),
     ("poll-command", "/summary", "plan-rotation", "/places/0"),
     ("promote-stage", "", "retire-iam-key", "/promoted"),
+    ("rotate-iam-key", "", "poll-command", "/staged"),
+    ("poll-command", "/summary", "rotate-login-password", "/places/0"),
+    ("promote-stage", "", "rotate-login-password", "/promoted"),
+    ("rotate-login-password", "", "rotate-login-password", "/previous"),
+    ("rotate-login-password", "", "send-command", "/staged"),
+    ("rotate-login-password", "", "poll-command", "/staged"),
+    ("rotate-login-password", "", "retire-login-password", "/staged"),
+    ("promote-stage", "", "retire-login-password", "/promoted"),
+    ("enumerate-instances", "/request", "rotate-login-password", "/request"),
 ];
 
 #[test]
@@ -112,6 +121,9 @@ fn every_output_is_a_part_of_the_next_states_input() {
     for (from, where_from, to, place) in HANDED_ON {
         let part = example(from, "output").pointer(where_from).cloned().unwrap_or_default();
         let mut next = example(to, "input");
+        if place == "/places/0" {
+            next["places"] = json!([{}]);
+        }
         *next.pointer_mut(place).unwrap_or_else(|| panic!("{to} has no {place}")) = part;
         assert_eq!(through_its_type(to, "input", &next), Ok(next.clone()), "{from}{where_from} to {to}{place}");
     }
@@ -151,7 +163,8 @@ async fn a_real_run_says_nothing_else_and_the_examples_have_its_fields() {
     let (mut world, execution) = rotated().await;
     let plan = world.run(json!({ "mode": "plan", "inspectHosts": true })).await;
     let calls: Vec<Call> = [&execution, &plan].into_iter().flat_map(calls).collect();
-    for function in FUNCTIONS {
+    let of_keys = FUNCTIONS.into_iter().filter(|function| !function.ends_with("-login-password"));
+    for function in of_keys {
         let mut of_function = calls.iter().filter(|call| call.function == function).peekable();
         assert!(of_function.peek().is_some(), "{function} takes part");
         for call in of_function {

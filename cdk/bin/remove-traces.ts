@@ -7,8 +7,10 @@
 
 import { join } from "node:path";
 import { parseArgs } from "node:util";
+import { type Aws, AwsRefusal, commandLine } from "../lib/aws-command-line";
 import { readDeployment } from "../lib/rotations";
-import { commandLine, Traces } from "../lib/traces";
+import { InvalidSettings } from "../lib/settings";
+import { Traces } from "../lib/traces";
 
 const { values } = parseArgs({
   options: {
@@ -18,16 +20,23 @@ const { values } = parseArgs({
 });
 
 const say = (line: string) => process.stdout.write(`${line}\n`);
-const change = (...words: string[]) => {
+const change: Aws = (...words) => {
   say(`${values.yes ? "" : "would: "}aws ${words.join(" ")}`);
-  if (values.yes) commandLine(...words);
+  return values.yes ? commandLine(...words) : null;
 };
 
-const { home, rotations } = readDeployment(values.rotations);
-const traces = new Traces(home, commandLine, change, say);
-for (const rotation of rotations) {
-  traces.removeOf(rotation);
-  const others = traces.otherAccountsOf(rotation);
-  if (others.length > 0) say(`${rotation.settings.rotation}: run this with credentials of ${others.join(", ")}, too`);
+try {
+  const { home, rotations } = readDeployment(values.rotations);
+  const traces = new Traces(home, commandLine, change, say);
+  for (const rotation of rotations) {
+    traces.removeOf(rotation);
+    const others = traces.otherAccountsOf(rotation);
+    if (others.length > 0) say(`${rotation.settings.rotation}: run this with credentials of ${others.join(", ")}, too`);
+  }
+  if (!values.yes) say("Nothing was changed; --yes does it.");
+} catch (error) {
+  // What was done stays done, and a second run does the rest: a stack trace of ours would only hide what AWS said.
+  if (!(error instanceof AwsRefusal || error instanceof InvalidSettings)) throw error;
+  process.stderr.write(`${error.message}\n`);
+  process.exit(1);
 }
-if (!values.yes) say("Nothing was changed; --yes does it.");

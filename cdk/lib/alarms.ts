@@ -5,14 +5,7 @@
 // so that a rotation that is paused, broken or was never started is as loud as one that failed.
 
 import { Duration } from "aws-cdk-lib";
-import {
-  Alarm,
-  ComparisonOperator,
-  type IMetric,
-  MathExpression,
-  Metric,
-  TreatMissingData,
-} from "aws-cdk-lib/aws-cloudwatch";
+import { Alarm, ComparisonOperator, type IMetric, Metric, TreatMissingData } from "aws-cdk-lib/aws-cloudwatch";
 import { SnsAction } from "aws-cdk-lib/aws-cloudwatch-actions";
 import type { ITopic } from "aws-cdk-lib/aws-sns";
 import type { Queue } from "aws-cdk-lib/aws-sqs";
@@ -24,8 +17,8 @@ import type { Deployment, Rotation } from "./rotations";
 const DAY = Duration.days(1);
 /** CloudWatch looks back seven days at most. */
 const LONGEST_DAYS = 7;
-/** A key that is overdue is staged by the daily converge a day later; a day more, and something is wrong. */
-const GRACE_DAYS = 2;
+/** A key that is overdue is staged by the daily converge a day later; two days more than that, and something is wrong. */
+const GRACE_DAYS = 1;
 
 /** A metric that the functions write for a rotation. */
 export function rotationMetric(rotation: string, metricName: RotationMetric, statistic: string): Metric {
@@ -91,38 +84,47 @@ export class Alarms extends Construct {
 function aboutRuns({ settings }: Rotation, machine: StateMachine, deadLetters: Queue): Question[] {
   const name = settings.rotation;
   const over = { period: Duration.minutes(5), statistic: "Sum" };
+  const atOnce = { threshold: 0, days: 1, missing: TreatMissingData.NOT_BREACHING };
+  // One alarm an ending, and no sum of the three: a sum has no value where one of its metrics has none.
   return [
     {
+      ...atOnce,
       name: "failed",
-      metric: new MathExpression({
-        expression: "failed + timedOut + aborted",
-        usingMetrics: {
-          failed: machine.metricFailed(over),
-          timedOut: machine.metricTimedOut(over),
-          aborted: machine.metricAborted(over),
-        },
-        label: "Executions that did not succeed",
-        period: over.period,
-      }),
-      threshold: 0,
-      days: 1,
-      missing: TreatMissingData.NOT_BREACHING,
+      metric: machine.metricFailed(over),
       text: [
-        `A run of the rotation ${name} failed; the next run goes on from there.`,
+        `A run of the rotation ${name} failed; the next run goes on from there. Its own message names the execution, the error and the remedy.`,
         'README: "Errors of a run"; the execution\'s error is the name of the row.',
         'Next: what that row says, then {"mode": "converge"}.',
       ],
     },
     {
+      ...atOnce,
+      name: "timed-out",
+      metric: machine.metricTimedOut(over),
+      text: [
+        `A run of the rotation ${name} did not end within the state machine's time limit; a message with its link comes by the rule ended.`,
+        'README: "The alarms", row timed-out.',
+        'Next: {"mode": "converge"} goes on from there.',
+      ],
+    },
+    {
+      ...atOnce,
+      name: "aborted",
+      metric: machine.metricAborted(over),
+      text: [
+        `Somebody stopped a run of the rotation ${name}; a message with its link comes by the rule ended, and CloudTrail's StopExecution says who.`,
+        'README: "The alarms", row aborted.',
+        'Next: {"mode": "converge"} goes on from there; {"mode": "abandon"} goes back.',
+      ],
+    },
+    {
+      ...atOnce,
       name: "dead-letters",
       metric: deadLetters.metricApproximateNumberOfMessagesVisible({ period: over.period, statistic: "Maximum" }),
-      threshold: 0,
-      days: 1,
-      missing: TreatMissingData.NOT_BREACHING,
       text: [
-        `A start of the rotation ${name} could not be delivered; it lies in ${rotationName(name, "dead-letters")}.`,
+        `A start of the rotation ${name}, or a message of one of its rules, could not be delivered; it lies in ${rotationName(name, "dead-letters")}.`,
         'README: "The alarms", row dead-letters.',
-        "Next: the message says what was to start; start it by hand, then delete the message.",
+        'Next: read it. A start: {"mode": "converge"} by hand. A message: let the topic\'s policy admit events.amazonaws.com. Then delete it.',
       ],
     },
   ];
@@ -139,10 +141,11 @@ function aboutTheKey({ settings }: Rotation): Question[] {
       metric: rotationMetric(rotation, "CredentialAgeDays", "Maximum"),
       threshold: due,
       // A run may slip past midnight within its window, so that one day without an age is none to wake anybody for.
+      // CloudWatch looks back further than the two days where ages are missing, and alarms when it finds none at all.
       days: 2,
       missing: TreatMissingData.BREACHING,
       text: [
-        `The key of the rotation ${rotation} is older than ${due} days, or nothing has told its age for two days: no run succeeds, or the schedule is paused.`,
+        `The key of the rotation ${rotation} is older than ${due} days, or nothing has told its age for two days and more: no run succeeds, or the schedule is paused.`,
         'README: "The alarms", row overdue.',
         'Next: {"mode": "plan"} says what is in the way, then {"mode": "rotate"}.',
       ],

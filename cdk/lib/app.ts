@@ -5,7 +5,8 @@ import { AwsSolutionsChecks } from "cdk-nag";
 import { CredentialRotationStack, type Surroundings } from "./credential-rotation-stack";
 import { PREFIX } from "./names";
 import { AccountStack, IamEventsStack, RegionStack } from "./other-stacks";
-import { allPlaces, type Deployment } from "./rotations";
+import { allPlaces } from "./places";
+import type { Deployment } from "./rotations";
 
 /** Adds the stacks of a deployment to an app. */
 export function addStacks(app: App, deployment: Deployment, surroundings: Surroundings): CredentialRotationStack {

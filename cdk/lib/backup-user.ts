@@ -21,13 +21,13 @@ export class BackupUser extends Construct {
     if (deploy.existingUser) {
       // AWS alone knows what the user may do, and says so when it is asked.
       new CfnOutput(this, "gaps", {
-        key: `GapsOf${settings.user.replace(/[^A-Za-z0-9]/g, "")}`,
+        key: `GapsOf${settings.rotation.replace(/-/g, "")}`,
         description: `Lists the rights that the user ${settings.user} lacks; nothing means none`,
         value: commandThatListsGaps(this.arn, places),
       });
       return;
     }
-    const statements = rights(places);
+    const statements = [...rights(places), ...rightsToKeys(deploy.bucketKeys)];
     const user = new CfnUser(this, "user", {
       userName: settings.user,
       path: deploy.userPath,
@@ -76,6 +76,19 @@ function rights(places: readonly PlaceInS3[]): PolicyStatement[] {
       resources: unique(places.map(({ objects }) => objects)),
     }),
   ];
+}
+
+/** A bucket that encrypts with a key of its owner asks for it in the writer's and the reader's name. */
+function rightsToKeys(keys: readonly string[]): PolicyStatement[] {
+  return keys.map(
+    (key) =>
+      new PolicyStatement({
+        effect: Effect.ALLOW,
+        actions: ["kms:GenerateDataKey", "kms:Decrypt"],
+        resources: [key],
+        conditions: { StringEquals: { "kms:ViaService": `s3.${key.split(":")[3]}.amazonaws.com` } },
+      }),
+  );
 }
 
 function commandThatListsGaps(user: string, places: readonly PlaceInS3[]): string {

@@ -6,6 +6,7 @@ import type { Construct } from "constructs";
 import { Alarms } from "./alarms";
 import { BackupUser } from "./backup-user";
 import { RotationsDashboard, type Shown } from "./dashboard";
+import { Endings } from "./endings";
 import { Evidence } from "./evidence";
 import { Functions } from "./functions";
 import { HostPolicy } from "./host-policy";
@@ -13,8 +14,9 @@ import { InstanceStarts } from "./instance-starts";
 import { Messages } from "./messages";
 import { defaultBusArn, iamArn } from "./names";
 import type { RotationResources } from "./permissions";
+import { allPlaces, rotationsIn } from "./places";
 import { Region } from "./region";
-import { allPlaces, type Deployment, rotationsIn } from "./rotations";
+import type { Deployment } from "./rotations";
 import { Schedule } from "./schedule";
 import { RotatedSecret } from "./secret";
 import { RotationStateMachine } from "./state-machine";
@@ -70,7 +72,9 @@ export class CredentialRotationStack extends Stack {
       new HostPolicy(this, of("hosts"), home.account, home, rotation, { arn: secretArn, key });
     }
     const alarms = new Alarms(this, of("alarms"), deployment, rotation, machine, topic, deadLetters);
-    new TrailRules(this, of("trail"), deployment, rotation, topic, secretArn);
+    const telling = { rotation: rotation.settings.rotation, topic, deadLetters };
+    new Endings(this, of("endings"), home, telling);
+    new TrailRules(this, of("trail"), deployment, rotation, telling, secretArn);
     return { rotation, machine, alarms: alarms.all };
   }
 

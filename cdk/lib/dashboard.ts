@@ -51,7 +51,7 @@ function rowsOf({ home }: Deployment, { rotation, machine, alarms }: Shown): IWi
       graph("Old key used", metric("OldKeyUsed", "Maximum")),
       new GraphWidget({
         title: "Runs",
-        left: [machine.metricSucceeded(), machine.metricFailed(), machine.metricTimedOut()],
+        left: [machine.metricSucceeded(), machine.metricFailed(), machine.metricTimedOut(), machine.metricAborted()],
         right: [metric("DurationSeconds", "Maximum")],
         width: 6,
       }),

@@ -66,7 +66,8 @@ function ofRuns(): Query[] {
       name: "errors of runs",
       logGroups: [EVIDENCE_LOG_GROUP, ...FUNCTION_LOG_GROUPS],
       commands: [
-        'filter level = "ERROR"',
+        // Not by its level: Lambda takes a line without a time of its own for INFO.
+        "filter ispresent(error) and ispresent(requestId)",
         "display @timestamp, @log, error, message, requestId",
         "sort @timestamp desc",
       ],
@@ -86,9 +87,10 @@ function ofHosts(commandLogs: string[]): Query[] {
       logGroups: [EVIDENCE_LOG_GROUP],
       commands: [
         "filter ispresent(evidence.part)",
+        // Logs Insights finds the first 200 fields of a line by itself, and a line with the proofs of 500 hosts has more.
         "fields jsonParse(@message) as line",
         "unnest line.evidence.proofs into proof",
-        "stats latest(proof.proof) as lastProof, latest(proof.believed) as isBelieved, latest(proof.running) as isRunning, latest(@timestamp) as asOf by evidence.rotation, proof.host",
+        "stats latest(proof.proof) as lastProof, latest(proof.believed) as isBelieved, latest(proof.running) as isRunning, latest(@timestamp) as asOf by line.evidence.rotation, proof.host",
         "sort asOf desc",
       ],
     },

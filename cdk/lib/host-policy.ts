@@ -5,14 +5,15 @@ import { CfnOutput } from "aws-cdk-lib";
 import { Effect, ManagedPolicy, PolicyStatement } from "aws-cdk-lib/aws-iam";
 import { Construct } from "constructs";
 import { arn, type Place, rotationName } from "./names";
-import { placesOf, type Rotation } from "./rotations";
+import { placesOf } from "./places";
+import type { Rotation } from "./rotations";
 import { acknowledgeWildcards } from "./wildcards";
 
 /** The secret as a policy names it. */
 export interface NamedSecret {
   readonly arn: string;
-  /** Its key: by its ARN, by its alias where another account knows no more, or Secrets Manager's own. */
-  readonly key: { readonly arn: string } | { readonly alias: string } | undefined;
+  /** Its key: by its ARN, or the one of ours that only home knows, or Secrets Manager's own, which asks for no right. */
+  readonly key: { readonly arn: string } | "known at home" | undefined;
 }
 
 export class HostPolicy extends Construct {
@@ -24,7 +25,8 @@ export class HostPolicy extends Construct {
     const places = placesOf(rotation).filter((place) => place.account === account);
     const statements = [
       allow(["secretsmanager:GetSecretValue"], secrets),
-      ...decrypt(secret.key, home),
+      ...decrypt(secret, home),
+      ...decryptOfAdministrator(rotation),
       allow(
         ["logs:CreateLogStream", "logs:PutLogEvents", "logs:DescribeLogStreams"],
         // SSM names the streams: command, instance, step.
@@ -50,12 +52,24 @@ export class HostPolicy extends Construct {
   }
 }
 
-function decrypt(key: NamedSecret["key"], home: Place): PolicyStatement[] {
+function decryptOfAdministrator({ deploy, settings }: Rotation): PolicyStatement[] {
+  const region = settings.sqlServer.administratorSecret?.split(":")[3];
+  if (deploy.administratorSecretKey === undefined || region === undefined) return [];
+  return [allow(["kms:Decrypt"], [deploy.administratorSecretKey], throughSecretsManager(region))];
+}
+
+function throughSecretsManager(region: string) {
+  return { StringEquals: { "kms:ViaService": `secretsmanager.${region}.amazonaws.com` } };
+}
+
+function decrypt({ arn: secret, key }: NamedSecret, home: Place): PolicyStatement[] {
   if (key === undefined) return [];
-  const through = { StringEquals: { "kms:ViaService": `secretsmanager.${home.region}.amazonaws.com` } };
-  if ("arn" in key) return [allow(["kms:Decrypt"], [key.arn], through)];
-  const named = { "ForAnyValue:StringEquals": { "kms:ResourceAliases": key.alias } };
-  return [allow(["kms:Decrypt"], [arn("kms", home, "key/*")], { ...through, ...named })];
+  const through = throughSecretsManager(home.region);
+  if (key !== "known at home") return [allow(["kms:Decrypt"], [key.arn], through)];
+  // Whatever its id: Secrets Manager names the secret in the encryption context of each call (its guide, "Secret
+  // encryption and decryption").
+  const ofThisSecret = { StringLike: { "kms:EncryptionContext:SecretARN": secret } };
+  return [allow(["kms:Decrypt"], [arn("kms", home, "key/*")], { ...through, ...ofThisSecret })];
 }
 
 function allow(actions: string[], resources: string[], conditions: Record<string, unknown> = {}): PolicyStatement {

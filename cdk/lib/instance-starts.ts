@@ -13,7 +13,8 @@ import { Queue, QueueEncryption } from "aws-cdk-lib/aws-sqs";
 import type { StateMachine } from "aws-cdk-lib/aws-stepfunctions";
 import { Construct } from "constructs";
 import { rotationName } from "./names";
-import { type Deployment, placesOf, type Rotation } from "./rotations";
+import { placesOf } from "./places";
+import type { Deployment, Rotation } from "./rotations";
 
 /** Seconds in which starts are gathered; a host needs a minute or two before its agent answers anyway. */
 const WINDOW_SECONDS = 60;

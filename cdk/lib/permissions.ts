@@ -7,7 +7,8 @@
 import { Effect, PolicyStatement } from "aws-cdk-lib/aws-iam";
 import type { FunctionName, Place } from "./names";
 import { arn, FUNCTION_NAMES, functionRoleArn, ledgerTag, roleOfArn, rotationName } from "./names";
-import { type Deployment, placesOf, type Rotation } from "./rotations";
+import { placesOf } from "./places";
+import type { Deployment, Rotation } from "./rotations";
 
 /** A rotation, and the resources of it that functions act on. */
 export interface RotationResources {

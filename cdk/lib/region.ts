@@ -9,7 +9,8 @@ import { Construct } from "constructs";
 import { Documents } from "./documents";
 import { INSTANCE_STARTS } from "./instance-starts";
 import { defaultBusArn, type Place, PREFIX } from "./names";
-import { type Deployment, rotationsIn } from "./rotations";
+import { rotationsIn } from "./places";
+import type { Deployment } from "./rotations";
 
 export class Region extends Construct {
   constructor(scope: Construct, id: string, deployment: Deployment, place: Place) {

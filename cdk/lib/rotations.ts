@@ -2,6 +2,7 @@
 // possibilities.
 
 import { join } from "node:path";
+import { refuseOne, refuseSharing } from "./deployment-contradictions";
 import type { Place } from "./names";
 import { arn, rotationName } from "./names";
 import type { Json, Settings } from "./settings";
@@ -14,6 +15,9 @@ export interface Deploy {
   readonly breakGlass: readonly string[];
   readonly existingSecret: boolean;
   readonly secretKey?: string;
+  readonly administratorSecretKey?: string;
+  readonly bucketKeys: readonly string[];
+  readonly topicKey?: string;
   readonly existingUser: boolean;
   readonly userPath: string;
   readonly firstRotation: string;
@@ -33,6 +37,7 @@ const DEPLOY: Deploy = {
   breakGlass: [],
   existingSecret: false,
   existingUser: false,
+  bucketKeys: [],
   userPath: "/",
   // A Monday morning in Europe, before noon in America: who has to look at a failure is at work.
   firstRotation: "2026-01-05T13:00:00Z",
@@ -72,7 +77,14 @@ type DeploymentFile = Omit<Deployment, "home" | "rotations"> & {
 
 /** Reads the file of a deployment. */
 export function readDeployment(path: string): Deployment {
-  return completeDeployment(readJson(path));
+  let given: Json;
+  try {
+    given = readJson(path);
+  } catch (error) {
+    const problem = error instanceof Error ? error.message : String(error);
+    throw new InvalidSettings("(the file)", problem, "Write it as JSON; cdk/rotations.json is an example");
+  }
+  return completeDeployment(given);
 }
 
 /** Completes and checks what a file holds. */
@@ -98,81 +110,6 @@ function completeRotation(given: { [name: string]: Json }, shared: Partial<Deplo
     deploy: { ...DEPLOY, ...shared, ...own },
     makesTopic,
   };
-  refuseUnreadableSecret(rotation, at);
-  refuseElsewhere(rotation.settings, home, at);
-  refuseForeignPlaces(rotation, home, at);
+  refuseOne(rotation, home, at);
   return rotation;
-}
-
-/** A secret whose policy lets no host read it would make every command of the first rotation fail. */
-function refuseUnreadableSecret({ deploy, settings }: Rotation, at: string): void {
-  if (!deploy.existingSecret && deploy.hostRoles.length === 0) {
-    const remedy = "List the instance roles of the hosts there, or in the top's deploy for all rotations";
-    throw new InvalidSettings(`${at}.deploy.hostRoles`, "no role of a host may read the secret", remedy);
-  }
-  if (!deploy.existingSecret && settings.secret.id.startsWith("arn:")) {
-    const remedy = "Give its name, or set deploy.existingSecret";
-    throw new InvalidSettings(`${at}.secret.id`, "a secret that is to be made has no ARN yet", remedy);
-  }
-}
-
-/** Functions read the secret, and the state machine publishes to the topic, where they themselves are. */
-function refuseElsewhere({ secret, topic }: Settings, home: Place, at: string): void {
-  for (const [path, it] of Object.entries({ "secret.id": secret.id, topic })) {
-    const [, , , region, account] = it.split(":");
-    if (!it.startsWith("arn:") || (region === home.region && account === home.account)) continue;
-    const problem = `it is in ${region} of ${account}, and the functions are in ${home.region} of ${home.account}`;
-    throw new InvalidSettings(`${at}.${path}`, problem, "Name one that is there");
-  }
-}
-
-/** Another account's hosts are reached through a role there. */
-function refuseForeignPlaces({ settings, deploy }: Rotation, home: Place, at: string): void {
-  for (const [index, target] of settings.fleet.targets.entries()) {
-    const path = `${at}.fleet.targets[${index}].role`;
-    if (target.account !== home.account && target.role === undefined) {
-      const remedy = "Name one, such as arn:aws:iam::444455556666:role/credential-rotation-place; it is made there";
-      throw new InvalidSettings(path, `account ${target.account} needs a role to assume`, remedy);
-    }
-    if (target.role !== undefined && !target.role.includes(`::${target.account}:`)) {
-      throw new InvalidSettings(path, `it is no role of account ${target.account}`, "Correct one of the two");
-    }
-    if (target.account !== home.account && deploy.existingSecret && deploy.secretKey === undefined) {
-      const problem = `hosts of ${target.account} cannot decrypt what Secrets Manager's own key encrypts`;
-      throw new InvalidSettings(`${at}.deploy.secretKey`, problem, "Give the secret a KMS key, and name it there");
-    }
-  }
-}
-
-/** Two rotations of one credential would take each other's keys and labels. */
-function refuseSharing(rotations: readonly Rotation[]): void {
-  const shared: readonly [string, (rotation: Rotation) => string][] = [
-    ["rotation", ({ settings }) => settings.rotation],
-    ["secret.id", ({ settings }) => settings.secret.id],
-    ["user", ({ settings }) => settings.user],
-  ];
-  for (const [path, of] of shared) {
-    const values = rotations.map(of);
-    const index = values.findIndex((value, position) => values.indexOf(value) !== position);
-    if (index >= 0) {
-      const problem = `${JSON.stringify(values[index])} belongs to another rotation already`;
-      throw new InvalidSettings(`rotations[${index}].${path}`, problem, "Give each rotation its own");
-    }
-  }
-}
-
-/** The places of a rotation. */
-export function placesOf({ settings }: Rotation): Place[] {
-  return settings.fleet.targets.flatMap(({ account, regions }) => regions.map((region) => ({ account, region })));
-}
-
-/** The places of all rotations, each once. */
-export function allPlaces(rotations: readonly Rotation[]): Place[] {
-  const places = new Map(rotations.flatMap(placesOf).map((place) => [`${place.account} ${place.region}`, place]));
-  return [...places.values()];
-}
-
-/** The rotations that have hosts in a place. */
-export function rotationsIn(rotations: readonly Rotation[], { account, region }: Place): Rotation[] {
-  return rotations.filter((one) => placesOf(one).some((it) => it.account === account && it.region === region));
 }

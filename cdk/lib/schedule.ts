@@ -36,10 +36,13 @@ export class Schedule extends Construct {
       startDate: nextOfSeries(new Date(deploy.firstRotation), days, now).toISOString(),
     });
     const [hour, minute] = deploy.convergeAt.split(":").map(Number);
+    const first = new Date(deploy.firstRotation);
     this.make("converge", role, {
       description: "Brings late hosts to the target, retires what may go, stages what is overdue",
       scheduleExpression: `cron(${minute} ${hour} * * ? *)`,
       scheduleExpressionTimezone: deploy.timeZone,
+      // A key that is overdue, or not there yet, is staged by a converge: neither may come before its time.
+      ...(first > now ? { startDate: first.toISOString() } : {}),
     });
   }
 

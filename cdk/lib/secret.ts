@@ -72,11 +72,13 @@ export class RotatedSecret extends Construct {
       reason: "Our state machine rotates it; Secrets Manager's own rotation beside it would take its labels away",
     });
     this.arn = secret.ref;
-    new CfnResourcePolicy(this, "policy", {
+    const policy = new CfnResourcePolicy(this, "policy", {
       secretId: secret.ref,
       blockPublicPolicy: true,
       resourcePolicy: this.readersOnly(),
     });
+    // A secret that outlives the stack must not become readable by that.
+    this.stay(policy);
   }
 
   /** Roles that read the value. */
@@ -144,6 +146,21 @@ export class RotatedSecret extends Construct {
           }),
           use("Readers", "kms:Decrypt", this.readers),
           use("Writers", "kms:GenerateDataKey", writers),
+          // Secrets Manager asks in the name of whoever makes a secret with this key, or names another key for it, here
+          // CloudFormation, whether he may use it, and says so in the encryption context. No value is read by that.
+          new PolicyStatement({
+            sid: "ProofOfAccessWhenTheSecretIsMade",
+            effect: Effect.ALLOW,
+            principals: [new ArnPrincipal(iamArn(home, "root"))],
+            actions: ["kms:Decrypt", "kms:GenerateDataKey"],
+            resources: ["*"],
+            conditions: {
+              StringEquals: {
+                ...throughSecretsManager,
+                "kms:EncryptionContext:SecretVersionId": "RequestToValidateKeyAccess",
+              },
+            },
+          }),
         ],
       }),
     });
@@ -160,9 +177,9 @@ export class RotatedSecret extends Construct {
 
 /** The secret of a rotation as another account's policies name it, with nothing from a template. */
 export function secretSeenFromAfar(deployment: Deployment, rotation: Rotation): NamedSecret {
-  const { deploy, settings } = rotation;
+  const { deploy } = rotation;
   const { secretKey } = deploy;
-  const ofOurs = deploy.existingSecret ? undefined : { alias: `alias/${rotationName(settings.rotation)}` };
+  const ofOurs = deploy.existingSecret ? undefined : "known at home";
   return { arn: arnByName(deployment, rotation), key: secretKey === undefined ? ofOurs : { arn: secretKey } };
 }
 

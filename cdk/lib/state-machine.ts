@@ -68,9 +68,8 @@ export class RotationStateMachine extends Construct {
             ),
           }),
     });
-    for (const statement of callsOf(definition, substitutions, settings.topic, defaultBusArn(deployment.home))) {
-      role.addToPolicy(statement);
-    }
+    const calls = callsOf(definition, substitutions, settings.topic, defaultBusArn(deployment.home));
+    for (const statement of [...calls, ...useOf(rotation.deploy.topicKey)]) role.addToPolicy(statement);
     acknowledgeWildcard(role, "*", "Tracing and logging, as CDK grants them: X-Ray and log delivery are no resources");
   }
 }
@@ -141,6 +140,13 @@ function callsOf(
     return statement;
   });
   return [allow("lambda:InvokeFunction", functions), ...statements];
+}
+
+/** SNS encrypts a message in its publisher's name, where the topic has a key. */
+function useOf(topicKey: string | undefined): PolicyStatement[] {
+  if (topicKey === undefined) return [];
+  const through = { StringEquals: { "kms:ViaService": `sns.${topicKey.split(":")[3]}.amazonaws.com` } };
+  return ["kms:GenerateDataKey", "kms:Decrypt"].map((action) => allow(action, [topicKey], through));
 }
 
 function allow(action: string, resources: string[], conditions: Record<string, unknown> = {}): PolicyStatement {

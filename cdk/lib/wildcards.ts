@@ -32,12 +32,18 @@ export const WITHOUT_RESOURCE: Readonly<Record<string, string>> = {
 
 /** Resources whose last part AWS or somebody else chooses. */
 const OPEN_ENDED: readonly (readonly [RegExp, string])[] = [
-  [/:instance\/\*$/, "instances have no names of their own; the statement's condition on tags says which"],
+  [/:instance\/\*$/, "instances have no names of their own; the statement's condition says which, or which tag"],
   [/:execution:[a-z0-9-]+:\*$/, "an execution's name is chosen when it is started"],
   [/:log-group:[^*]+:\*$/, "CloudWatch Logs writes a group's ARN so: whoever logs names the streams"],
-  [/:log-group:\*$/, "the SSM agent lists the region's groups to see whether its own is there"],
+  [
+    /:log-group:\*$/,
+    "the SSM agent lists the region's groups, which AWS judges on the resource log-group::log-stream:",
+  ],
   [/:s3:::[^*]+\/\*$/, "backups are named by whoever makes them"],
-  [/:kms:[^*]+:key\/\*$/, "KMS chooses a key's id; the statement's condition on its alias says which"],
+  [
+    /:kms:[^*]+:key\/\*$/,
+    "KMS chooses a key's id; the statement's condition on the encryption context says of which secret",
+  ],
   [/:secret:[^*]+-\?{6}$/, "Secrets Manager chooses the last six characters of a secret's ARN"],
 ];
 

@@ -7,7 +7,6 @@ import { Queue } from "aws-cdk-lib/aws-sqs";
 import { beforeAll, describe, expect, it } from "vitest";
 import { architectureOf } from "../lib/functions";
 import { FUNCTION_NAMES } from "../lib/names";
-import type { Json } from "../lib/settings";
 import { Deployed, elf, exampleRotation, folderOfBinaries, type JsonObject, listOf, objectsIn } from "./deployed";
 
 let deployed: Deployed;
@@ -50,6 +49,24 @@ describe("the functions", () => {
     ]);
     const keys = new Set(functions.map(({ Properties }) => (Properties.Code as JsonObject).S3Key));
     expect(keys.size, "every function has its own binary").toBe(FUNCTION_NAMES.length);
+  });
+
+  it("have the memory that was measured: more where a fleet is read", () => {
+    const memory = deployed
+      .all("AWS::Lambda::Function")
+      .map(({ Properties }) => [
+        String(Properties.FunctionName).replace("credential-rotation-", ""),
+        Properties.MemorySize,
+      ]);
+    expect(Object.fromEntries(memory)).toEqual({
+      "enumerate-instances": 256,
+      "plan-rotation": 256,
+      "rotate-iam-key": 128,
+      "send-command": 256,
+      "poll-command": 256,
+      "promote-stage": 128,
+      "retire-iam-key": 256,
+    });
   });
 
   it("of a plan know every function's role", () => {
@@ -105,6 +122,15 @@ describe("the schedules", () => {
     }
   });
 
+  it("start nothing before the first rotation, where that is still to come", async () => {
+    const firstRotation = "2026-12-07T13:00:00Z";
+    const later = await Deployed.synthesised((file) => (exampleRotation(file).deploy = { firstRotation }));
+    const starts = later.all("AWS::Scheduler::Schedule").map(({ Properties }) => Properties.StartDate);
+    expect(starts).toEqual(["2026-12-07T13:00:00.000Z", "2026-12-07T13:00:00.000Z"]);
+    const converge = deployed.one("AWS::Scheduler::Schedule", "Name", "credential-rotation-sql-backups-converge");
+    expect(converge.Properties.StartDate, "the example's series has begun").toBeUndefined();
+  });
+
   it("and the starts stop when the rotation is paused, and the alarm on the due date does not", async () => {
     const paused = await Deployed.synthesised((file) => (exampleRotation(file).schedule = { paused: true }));
     const states = paused.all("AWS::Scheduler::Schedule").map(({ Properties }) => Properties.State);
@@ -112,7 +138,7 @@ describe("the schedules", () => {
     expect(startsRule(paused).State).toBe("DISABLED");
     expect(paused.one("AWS::Pipes::Pipe").Properties.DesiredState).toBe("STOPPED");
     const overdue = paused.one("AWS::CloudWatch::Alarm", "AlarmName", "credential-rotation-sql-backups-overdue");
-    expect(overdue.Properties).toMatchObject({ TreatMissingData: "breaching", Threshold: 87, Period: 86_400 });
+    expect(overdue.Properties).toMatchObject({ TreatMissingData: "breaching", Threshold: 86, Period: 86_400 });
     expect(overdue.Properties.ActionsEnabled).toBeUndefined();
   });
 });
@@ -182,9 +208,33 @@ describe("the secret", () => {
     expect(JSON.stringify(writers?.Condition)).not.toContain(reader);
   });
 
+  it("can be made by CloudFormation, which Secrets Manager asks for its right to the key, and read by nobody for that", () => {
+    const policy = [...objectsIn(deployed.one("AWS::KMS::Key").Properties.KeyPolicy)];
+    const ofAnybody = policy.filter(
+      ({ Action, Condition }) =>
+        listOf(Action).includes("kms:Decrypt") && !JSON.stringify(Condition).includes("aws:PrincipalArn"),
+    );
+    expect(ofAnybody.map(({ Action, Condition }) => [Action, Condition])).toEqual([
+      [
+        ["kms:Decrypt", "kms:GenerateDataKey"],
+        {
+          StringEquals: {
+            "kms:ViaService": "secretsmanager.eu-west-1.amazonaws.com",
+            "kms:EncryptionContext:SecretVersionId": "RequestToValidateKeyAccess",
+          },
+        },
+      ],
+    ]);
+  });
+
   it("goes with the stack only where the settings say so", async () => {
     const gone = await Deployed.synthesised((file) => (file.keep = []));
-    for (const type of ["AWS::SecretsManager::Secret", "AWS::KMS::Key", "AWS::IAM::User"]) {
+    for (const type of [
+      "AWS::SecretsManager::Secret",
+      "AWS::SecretsManager::ResourcePolicy",
+      "AWS::KMS::Key",
+      "AWS::IAM::User",
+    ]) {
       expect([gone.one(type).DeletionPolicy, deployed.one(type).DeletionPolicy], type).toEqual([
         "Delete",
         "RetainExceptOnCreate",
@@ -198,6 +248,7 @@ describe("the secret", () => {
       "AWS::KMS::Key",
       "AWS::Logs::LogGroup",
       "AWS::Logs::LogGroup",
+      "AWS::SecretsManager::ResourcePolicy",
       "AWS::SecretsManager::Secret",
     ]);
   });
@@ -259,63 +310,26 @@ describe("the user and the hosts", () => {
   });
 });
 
-describe("the alarms", () => {
-  it("each say where to look, which row of the README explains it, and what is next", () => {
-    const alarms = deployed.all("AWS::CloudWatch::Alarm").map(({ Properties }) => Properties);
-    expect(alarms.map(({ AlarmName }) => String(AlarmName).replace("credential-rotation-sql-backups-", ""))).toEqual([
-      "failed",
-      "dead-letters",
-      "overdue",
-      "old-key-used",
-      "hosts-without-proof",
+describe("keys of others", () => {
+  it("are opened to whoever needs them, through the service that they are for", async () => {
+    const key = (number: number) => `arn:aws:kms:eu-west-1:111122223333:key/${number}`;
+    const deploy = { administratorSecretKey: key(1), bucketKeys: [key(2)], topicKey: key(3) };
+    const topic = "arn:aws:sns:eu-west-1:111122223333:operations";
+    const brought = await Deployed.synthesised((file) => Object.assign(exampleRotation(file), { deploy, topic }));
+    const uses = (type: string) =>
+      brought
+        .all(type)
+        .flatMap(({ Properties }) => [...objectsIn(Properties)])
+        .filter((it) => [1, 2, 3].some((number) => it.Resource === key(number)))
+        .map(({ Action, Resource, Condition }) => [Action, Resource, JSON.stringify(Condition)]);
+    const through = (service: string) =>
+      JSON.stringify({ StringEquals: { "kms:ViaService": `${service}.eu-west-1.amazonaws.com` } });
+    expect(uses("AWS::IAM::ManagedPolicy")).toEqual([["kms:Decrypt", key(1), through("secretsmanager")]]);
+    expect(uses("AWS::IAM::User")).toEqual([[["kms:GenerateDataKey", "kms:Decrypt"], key(2), through("s3")]]);
+    expect(uses("AWS::IAM::Policy")).toEqual([
+      ["kms:GenerateDataKey", key(3), through("sns")],
+      ["kms:Decrypt", key(3), through("sns")],
     ]);
-    for (const { AlarmDescription, AlarmActions } of alarms) {
-      const text = String(AlarmDescription);
-      expect(text).toMatch(/\nREADME: "[^"]+"/);
-      expect(text).toMatch(/\nNext: /);
-      expect(text).toContain(
-        "#/statemachines/view/arn:aws:states:eu-west-1:111122223333:stateMachine:credential-rotation-sql-backups",
-      );
-      expect(text.length, "CloudWatch's limit").toBeLessThanOrEqual(1024);
-      expect(AlarmActions as Json[]).toHaveLength(1);
-    }
-  });
-
-  it("look back no longer than CloudWatch can", () => {
-    for (const { Properties } of deployed.all("AWS::CloudWatch::Alarm")) {
-      const seconds = Number(Properties.Period ?? 300) * Number(Properties.EvaluationPeriods);
-      expect(seconds).toBeLessThanOrEqual(7 * 86_400);
-    }
-  });
-});
-
-describe("the rules on CloudTrail", () => {
-  it("tell of what others do to the secret and the keys, and not of our functions", () => {
-    const rule = (name: string) => deployed.one("AWS::Events::Rule", "Name", `credential-rotation-sql-backups-${name}`);
-    const secret = rule("secret").Properties.EventPattern as { detail: JsonObject };
-    expect(secret.detail.eventName).toEqual(
-      expect.arrayContaining(["DeleteSecret", "PutSecretValue", "UpdateSecretVersionStage"]),
-    );
-    const [other, nobody] = secret.detail.$or as JsonObject[];
-    expect(JSON.stringify(other)).toContain(
-      '"anything-but":["arn:aws:iam::111122223333:role/credential-rotation-enumerate-instances"',
-    );
-    expect(JSON.stringify(nobody)).toContain('"exists":false');
-    const keys = rule("keys").Properties.EventPattern as { detail: JsonObject };
-    expect(keys.detail.eventName).toEqual(["CreateAccessKey", "UpdateAccessKey", "DeleteAccessKey"]);
-    const own = rule("rotator").Properties.EventPattern as { detail: JsonObject };
-    expect(own.detail.eventName).toEqual(["RotationFailed", "RotationAbandoned"]);
-  });
-
-  it("see IAM's calls, which AWS tells in us-east-1 only", () => {
-    const [rule] = deployed.all("AWS::Events::Rule", "credential-rotation-iam-events");
-    expect(rule?.Properties).toMatchObject({
-      EventPattern: {
-        source: ["aws.iam"],
-        detail: { eventName: ["CreateAccessKey", "UpdateAccessKey", "DeleteAccessKey"] },
-      },
-      Targets: [{ Arn: "arn:aws:events:eu-west-1:111122223333:event-bus/default" }],
-    });
   });
 });
 

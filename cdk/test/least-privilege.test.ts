@@ -1,15 +1,18 @@
 // Who may do what, in the synthesised templates: every statement of every policy is looked at.
 
+import { readFileSync } from "node:fs";
+import { join } from "node:path";
 import { beforeAll, describe, expect, it } from "vitest";
 import { FUNCTION_NAMES } from "../lib/names";
 import { functionsWith, PERMISSIONS } from "../lib/permissions";
 import type { Json } from "../lib/settings";
 import { reasonOf, WITHOUT_RESOURCE } from "../lib/wildcards";
-import { Deployed, exampleRotation, listOf, objectsIn } from "./deployed";
+import { Deployed, exampleRotation, type JsonObject, listOf, objectsIn } from "./deployed";
 
 let deployed: Deployed;
 beforeAll(async () => {
   deployed = await Deployed.synthesised((file) => {
+    (file.deploy as JsonObject).hostRoles = [111122223333, 444455556666].map((it) => `arn:aws:iam::${it}:role/hosts`);
     const { fleet } = exampleRotation(file) as { fleet: { targets: Json[] } };
     fleet.targets = [
       { account: "111122223333", regions: ["eu-west-1", "eu-central-1"] },
@@ -70,6 +73,22 @@ describe("policies", () => {
     expect(unexplained).toEqual([]);
   });
 
+  it("have no other wildcards than the file for readers lists", async () => {
+    const lines = statements()
+      .filter(({ effect, isOfResource }) => effect === "Allow" && !isOfResource)
+      .flatMap(({ actions, resources }) =>
+        actions.map(textOf).flatMap((action) =>
+          resources
+            .map(textOf)
+            .filter((resource) => /[*?]/.test(resource))
+            .map((resource) => `${action}\n    ${resource}\n    ${reasonOf(resource, [action])}`),
+        ),
+      );
+    const head = "Wildcards in resources, over a fleet in two accounts and two regions: action, resource, why.\n\n";
+    const text = `${head}${[...new Set(lines)].sort().join("\n")}\n`;
+    await expect(text).toMatchFileSnapshot("snapshots/wildcards.txt");
+  });
+
   it("have no reason for a wildcard where a resource can be named", () => {
     expect(reasonOf("*", ["secretsmanager:GetSecretValue"])).toBeUndefined();
     expect(reasonOf("*", ["ec2:DescribeInstances", "ec2:CreateTags"])).toBeUndefined();
@@ -85,7 +104,9 @@ describe("policies", () => {
   it("of a secret or a key say `*` of itself only, and never allow without naming who", () => {
     for (const { where, effect, condition, actions } of statements().filter(({ isOfResource }) => isOfResource)) {
       const isAdministration = actions.includes("kms:PutKeyPolicy");
-      const names = JSON.stringify(condition ?? {}).includes("aws:PrincipalArn");
+      const text = JSON.stringify(condition ?? {});
+      // Or who reads nothing: Secrets Manager only asks whether a key may be used.
+      const names = text.includes("aws:PrincipalArn") || text.includes("RequestToValidateKeyAccess");
       expect(effect === "Deny" || isAdministration || names, `${where}: ${actions.join(", ")}`).toBe(true);
     }
   });
@@ -134,6 +155,22 @@ describe("functions", () => {
     const reads = /:(Describe|Get|List|Simulate|Decrypt|AssumeRole)/;
     const ofPlan = PERMISSIONS["plan-rotation"].flatMap(({ actions }) => actions);
     expect(ofPlan.filter((action) => !reads.test(action))).toEqual([]);
+  });
+
+  it("may use the secret's key for just what Secrets Manager asks of it in their name", () => {
+    const uses = (action: string) => functionsWith(action);
+    expect(uses("kms:Decrypt")).toEqual(uses("secretsmanager:GetSecretValue"));
+    expect(uses("kms:GenerateDataKey")).toEqual(uses("secretsmanager:PutSecretValue"));
+  });
+
+  it("are those that the local AWS runs and that `make build` builds", () => {
+    const read = (path: string) => readFileSync(join(__dirname, "..", "..", path), "utf8");
+    const [, list = ""] =
+      /FUNCTIONS: \[&str; \d+\] = \[([^\]]*)\]/.exec(read("tests/sandbox/src/functions_folder.rs")) ?? [];
+    expect([...list.matchAll(/"([a-z-]+)"/g)].map(([, name]) => name)).toEqual([...FUNCTION_NAMES]);
+    const build = read("Makefile").match(/^build:\n(?:\t.*\n)+/m)?.[0] ?? "";
+    const built = [...build.matchAll(/-p ([a-z-]+)/g)].map(([, name]) => name);
+    expect(FUNCTION_NAMES.filter((name) => !built.includes(name))).toEqual([]);
   });
 
   it("have the permissions that the file for readers and for the local AWS lists", async () => {

@@ -12,7 +12,7 @@ let deployed: Deployed;
 beforeAll(async () => {
   deployed = await Deployed.synthesised((file) => {
     const one = exampleRotation(file);
-    file.rotations = Array.from({ length: 12 }, (_, index): Json => {
+    file.rotations = Array.from({ length: 8 }, (_, index): Json => {
       const number = String(index).padStart(2, "0");
       const fleet = {
         tags: [{ key: "Fleet", values: [number] }],
@@ -35,7 +35,7 @@ const NAMED: [type: string, property: string, limit: number][] = [
   ["AWS::IAM::ManagedPolicy", "ManagedPolicyName", 128],
 ];
 
-describe("twelve rotations with the longest names, each in four regions", () => {
+describe("eight rotations with the longest names, each in four regions", () => {
   it.each(NAMED)("have names that %s takes", (type, property, limit) => {
     for (const stack of deployed.templates.keys()) {
       for (const { Properties } of deployed.all(type, stack)) {
@@ -52,9 +52,18 @@ describe("twelve rotations with the longest names, each in four regions", () => 
     }
   });
 
-  it("fit the 500 resources and the megabyte of a template", () => {
+  it("fit the 500 resources and the megabyte of a template, as CDK writes it", () => {
     expect(Object.keys(deployed.template().Resources).length).toBeLessThanOrEqual(500);
-    expect(JSON.stringify(deployed.template()).length).toBeLessThanOrEqual(1_000_000);
+    expect(Buffer.byteLength(JSON.stringify(deployed.template(), null, 1))).toBeLessThanOrEqual(1_000_000);
+  });
+
+  it("have patterns of events that EventBridge takes: 2,048 characters", () => {
+    for (const stack of deployed.templates.keys()) {
+      for (const { Properties } of deployed.all("AWS::Events::Rule", stack)) {
+        const pattern = JSON.stringify(withArns(Properties.EventPattern ?? {}));
+        expect(pattern.length, String(Properties.Name)).toBeLessThanOrEqual(2_048);
+      }
+    }
   });
 });
 

@@ -7,6 +7,7 @@ import { Deployed, exampleRotation, type JsonObject, objectsIn } from "./deploye
 let deployed: Deployed;
 beforeAll(async () => {
   deployed = await Deployed.synthesised((file) => {
+    (file.deploy as JsonObject).hostRoles = [111122223333, 444455556666].map((it) => `arn:aws:iam::${it}:role/hosts`);
     (exampleRotation(file).fleet as JsonObject).targets = [
       { account: "111122223333", regions: ["us-east-1"] },
       { account: "444455556666", role: "arn:aws:iam::444455556666:role/hosts", regions: ["eu-west-1"] },
@@ -38,7 +39,7 @@ describe("a further region", () => {
 });
 
 describe("a further account", () => {
-  it("gets a policy for its hosts, who read the secret by its name and decrypt with its key's alias", () => {
+  it("gets a policy for its hosts, who read the secret by its name and decrypt nothing else", () => {
     const policy = deployed.one("AWS::IAM::ManagedPolicy", undefined, undefined, "credential-rotation-444455556666");
     const statements = [...objectsIn(policy.Properties.PolicyDocument)].filter((it) => it.Effect === "Allow");
     expect(statements[0]?.Resource).toContain(
@@ -48,7 +49,10 @@ describe("a further account", () => {
       Resource: "arn:aws:kms:eu-west-1:111122223333:key/*",
       Condition: {
         StringEquals: { "kms:ViaService": "secretsmanager.eu-west-1.amazonaws.com" },
-        "ForAnyValue:StringEquals": { "kms:ResourceAliases": "alias/credential-rotation-sql-backups" },
+        StringLike: {
+          "kms:EncryptionContext:SecretARN":
+            "arn:aws:secretsmanager:eu-west-1:111122223333:secret:sql-backups/s3-access-key-??????",
+        },
       },
     });
     expect(statements[2]?.Resource).toBe(

@@ -23,6 +23,17 @@ it("every row of the README that a message names is there", () => {
   }
 });
 
+it("every alarm, and every rule that tells people, has its row", () => {
+  const named = [...deployed.all("AWS::CloudWatch::Alarm"), ...deployed.all("AWS::Events::Rule")]
+    .map(({ Properties }) => String(Properties.AlarmName ?? Properties.Name))
+    .filter((name) => !name.endsWith("-starts"));
+  expect(named).toHaveLength(11);
+  const [, table = ""] = readme.split("### The alarms");
+  for (const name of named) {
+    expect(table).toContain(`\n| \`${name.replace("credential-rotation-sql-backups-", "")}\` |`);
+  }
+});
+
 it("the README lists the resources of the example's template", () => {
   expect(readme).toContain(readFileSync(join(__dirname, "snapshots", "resources.txt"), "utf8"));
 });

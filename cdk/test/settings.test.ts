@@ -1,7 +1,8 @@
 // What a person may write wrong in rotations.json is refused at synth, with where it stands and what to do.
 
+import { join } from "node:path";
 import { describe, expect, it } from "vitest";
-import { completeDeployment } from "../lib/rotations";
+import { completeDeployment, readDeployment } from "../lib/rotations";
 import { completeSettings, InvalidSettings, type Json } from "../lib/settings";
 import { example, exampleRotation, type JsonObject } from "./deployed";
 
@@ -97,8 +98,79 @@ describe("settings", () => {
       (it) => (it.topic = "arn:aws:sns:us-east-1:111122223333:operations"),
       "rotations[0].topic: it is in us-east-1 of 111122223333, and the functions are in eu-west-1",
     ],
+    [
+      "a date that no calendar has",
+      (it) => (it.deploy = { firstRotation: "2026-02-31T13:00:00Z" }),
+      "rotations[0].deploy.firstRotation: no calendar has 2026-02-31T13:00:00Z. Write a date such as",
+    ],
+    [
+      "a time zone that there is not",
+      (it) => (it.deploy = { timeZone: "Europe/Cork" }),
+      "rotations[0].deploy.timeZone: there is no time zone Europe/Cork. Use an IANA name",
+    ],
+    [
+      "a name that Secrets Manager does not take",
+      (it) => (it.secret = { id: "my secret!" }),
+      'rotations[0].secret.id: "my secret!" is no name of a secret. Use letters',
+    ],
+    [
+      "hosts of an account of which no role may read",
+      (it) =>
+        ((it.fleet as JsonObject).targets = [
+          { account: "444455556666", role: "arn:aws:iam::444455556666:role/r", regions: ["eu-west-1"] },
+        ]),
+      "rotations[0].deploy.hostRoles: no role of a host of 444455556666 may read the secret. List the instance roles",
+    ],
+    [
+      "a host's role of another partition",
+      (it) => (it.deploy = { hostRoles: ["arn:aws-cn:iam::111122223333:role/hosts"] }),
+      "rotations[0].deploy.hostRoles: arn:aws-cn:iam::111122223333:role/hosts is not in the partition aws",
+    ],
+    [
+      "more readers than a secret's policy can name",
+      (it) => {
+        const roles = (of: string) => Array.from({ length: 90 }, (_, i) => `arn:aws:iam::111122223333:role/${of}/${i}`);
+        it.deploy = { hostRoles: roles("hosts"), readers: roles("readers"), breakGlass: roles("people") };
+      },
+      "rotations[0].deploy.hostRoles: 270 roles that read are more than a secret's policy can name. Let hosts share",
+    ],
+    [
+      "a user to be made for another maker's S3",
+      (it) => (it.credentials = ["s3://minio.example.com:9000/b"]),
+      "rotations[0].credentials: none of these URLs is AWS's S3",
+    ],
+    [
+      "a key of another region than the secret's",
+      (it) => (it.deploy = { secretKey: "arn:aws:kms:us-east-1:111122223333:key/1" }),
+      "rotations[0].deploy.secretKey: it is in us-east-1, and what it encrypts is in eu-west-1",
+    ],
+    [
+      "two rotations of one credential on hosts that could be in both fleets",
+      (it, file) => (file.rotations as Json[]).push({ ...it, rotation: "b", user: "b", secret: { id: "b" } }),
+      "rotations[1].credentials: sql-backups rotates s3://sql-backups.s3.eu-west-1.amazonaws.com too",
+    ],
+    [
+      "names that differ by hyphens alone",
+      (it, file) => (file.rotations as Json[]).push({ ...it, rotation: "sqlback-ups", user: "b", secret: { id: "b" } }),
+      "rotations[1].rotation",
+    ],
     ["a rotation twice", (it, file) => (file.rotations as Json[]).push(structuredClone(it)), "rotations[1].rotation"],
   ];
+  it("let two rotations share a credential where a tag keeps their fleets apart", () => {
+    const apart = refusal((it, file) => {
+      const fleet = { ...(it.fleet as JsonObject), tags: [{ key: "SQL", values: ["2025"] }] };
+      (file.rotations as Json[]).push({ ...it, rotation: "b", user: "b", secret: { id: "b" }, fleet });
+    });
+    expect(apart).toBe("it was accepted");
+  });
+
+  it.each([
+    ["that is no JSON", "README.md", "(the file): "],
+    ["that is not there", "rotations.jsonn", "(the file): ENOENT"],
+  ])("refuse a file %s", (_, name, says) => {
+    expect(() => readDeployment(join(__dirname, "..", name))).toThrow(says);
+  });
+
   it.each(refused)("refuse %s with its path", (_, change, says) => {
     expect(refusal(change)).toContain(says);
   });

@@ -7,10 +7,17 @@ bats_require_minimum_version 1.5.0
 
 documents=$BATS_TEST_DIRNAME/../../statemachine/documents
 
+# A document's script, as the document splices it.
+parts_of() { # apply or inspect, credential or login
+  local kind=s3-$2
+  if [[ $2 == login ]]; then kind=sql-login; fi
+  cat "$documents/host/linux.sh" "$documents/host/$2s.sh"
+  if [[ $1 == apply ]]; then cat "$documents/host/marker.sh"; fi
+  cat "$documents/$1-$kind/$1.sh"
+}
+
 load_script() { # apply or inspect, credential (the default) or login
-  local own=$documents/$1-s3-credential/$1.sh shared=$documents/host/credentials.sh
-  if [[ ${2-} == login ]]; then own=$documents/$1-sql-login/$1.sh shared=$documents/host/logins.sh; fi
-  [[ $(tail -n 1 "$own") == main ]] || { echo "$own does not end with the line that runs it"; return 1; }
+  [[ $(parts_of "$1" "${2-credential}" | tail -n 1) == main ]] || { echo "$* does not end with main"; return 1; }
   # The agent's variables, and a state directory that ends with the test.
   export AWS_SSM_INSTANCE_ID=i-0abc CREDENTIAL_ROTATION_STATE_DIRECTORY=$BATS_TEST_TMPDIR/state
   export CREDENTIAL_ROTATION_SQL_SERVER_PROGRAM=$BATS_TEST_TMPDIR/sqlservr CREDENTIAL_ROTATION_PATIENCE=0
@@ -18,7 +25,7 @@ load_script() { # apply or inspect, credential (the default) or login
   export LC_ALL=C.UTF-8
   # What the script declares at its top level is to be global here too.
   # shellcheck source=/dev/null
-  source <(cat "$documents/host/linux.sh" "$shared" "$own" | sed '$d; s/^declare -A/declare -gA/')
+  source <(parts_of "$1" "${2-credential}" | sed '$d; s/^declare -A/declare -gA/')
 }
 
 # The bytes of a text, as pairs of hexadecimal digits.

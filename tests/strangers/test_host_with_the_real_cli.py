@@ -113,7 +113,8 @@ class Host:
         environment |= {f"SSM_{name}": value for name, value in parameters.items()}
         environment |= changes
         run = {"env": environment, "capture_output": True, "text": True, "timeout": 60}
-        names = ("host/linux.sh", "host/credentials.sh", f"{document}-s3-credential/{document}.sh")
+        marker = ["host/marker.sh"] if document == "apply" else []
+        names = ["host/linux.sh", "host/credentials.sh", *marker, f"{document}-s3-credential/{document}.sh"]
         parts = [DOCUMENTS / name for name in names]
         script = self.folder / f"{document}.sh"
         script.write_text("\n".join(part.read_text() for part in parts))

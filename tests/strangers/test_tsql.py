@@ -19,6 +19,7 @@ SCRIPTS = [
     for name in (
         "host/linux.sh",
         "host/credentials.sh",
+        "host/marker.sh",
         "apply-s3-credential/apply.sh",
         "inspect-s3-credential/inspect.sh",
         "host/logins.sh",

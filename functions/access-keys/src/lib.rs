@@ -37,7 +37,7 @@ pub async fn look(
     settings: &Settings,
 ) -> Result<Look, StepError> {
     let user = &settings.access_key()?.user;
-    let secret = secret::look(secretsmanager, &settings.secret.id).await?;
+    let secret = secret::look(secretsmanager, settings).await?;
     let mut keys = list(iam, user).await?;
     let mut readings = BTreeMap::new();
     for version in to_read(&secret, &keys) {

@@ -41,7 +41,7 @@ impl EnumerateInstances {
     pub async fn run(&self, input: EnumerateInput) -> Result<Fleet, StepError> {
         let settings = &input.settings;
         let request = Request::parse(&input.input)?;
-        let secret = secret::look(&self.secretsmanager, &settings.secret.id).await?;
+        let secret = secret::look(&self.secretsmanager, settings).await?;
         // A plan is refused that by its own function, which tells the rest as well.
         if secret.rotates_itself && request.mode != Mode::Plan {
             return Err(StepError::SecretRotatesItself { secret: settings.secret.id.clone() });

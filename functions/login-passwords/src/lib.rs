@@ -28,7 +28,7 @@ pub struct Look {
 /// Looks. A value is read only of a current version that nobody has adopted yet.
 pub async fn look(client: &Client, settings: &Settings) -> Result<Look, StepError> {
     let names = &settings.login()?.names;
-    let secret = secret::look(client, &settings.secret.id).await?;
+    let secret = secret::look(client, settings).await?;
     let strange = secret.current().filter(|version| secret.made_of(version).is_none()).cloned();
     let mut look = Look { secret, current: None };
     let Some(version) = strange else { return Ok(look) };

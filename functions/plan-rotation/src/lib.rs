@@ -84,7 +84,7 @@ impl PlanRotation {
             // Without the keys there is still the secret's target, by which the hosts are told apart.
             Err(refusal) => {
                 refusals.push(refusal.to_string());
-                let secret = secret::look(&self.secretsmanager, &input.settings.secret.id).await?;
+                let secret = secret::look(&self.secretsmanager, &input.settings).await?;
                 Ok(Seen { secret, look: None, refusals })
             }
         }

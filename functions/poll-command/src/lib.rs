@@ -51,7 +51,7 @@ impl PollCommand {
         if input.is_inspection() {
             return inspection::sum_up(input, &clients, &command).await;
         }
-        let secret = secret::look(&self.secretsmanager, &input.settings.secret.id).await?;
+        let secret = secret::look(&self.secretsmanager, &input.settings).await?;
         let target = secret.expected_target(input.command.version.as_ref())?;
         let answers = answers::read(&clients, &command, &input.settings.rotation, &target).await?;
         let expected_answers = usize::try_from(command.target_count).unwrap_or_default();

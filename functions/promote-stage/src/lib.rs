@@ -27,7 +27,7 @@ impl PromoteStage {
     /// Looks again, judges, promotes.
     pub async fn run(&self, input: PromoteInput) -> Result<Promoted, StepError> {
         let settings = &input.settings;
-        let mut secret = secret::look(&self.secretsmanager, &settings.secret.id).await?;
+        let mut secret = secret::look(&self.secretsmanager, settings).await?;
         let version = input.version;
         if secret.current() == Some(&version) {
             return self.finish(input.now, secret, false).await;
@@ -70,7 +70,7 @@ impl PromoteStage {
         if let Some(version) = current.clone().filter(|current| secret.pending() == Some(current)) {
             secret::settle(&self.secretsmanager, &mut secret, &[Settling::FinishPending { version }]).await?;
         }
-        if !secret.is_standing_recorded() {
+        if promoted || !secret.is_standing_recorded() {
             let standing = secret.standing_at(now);
             secret::settle(&self.secretsmanager, &mut secret, &[Settling::RecordStanding { standing }]).await?;
         }

@@ -35,7 +35,7 @@ impl RetireIamKey {
     /// Looks, plans, retires, reports.
     pub async fn run(&self, input: RetireInput) -> Result<Retired, StepError> {
         let settings = &input.settings;
-        let before = secret::look(&self.secretsmanager, &settings.secret.id).await?;
+        let before = secret::look(&self.secretsmanager, settings).await?;
         let roster = fleet::roster(&self.environment, settings, &input.request, before.target().as_ref()).await?;
         let (secret, plan) = self.plan(&input, &roster, &before).await?;
         if let Some(warning) = plan.breaks.clone().filter(|warning| must_warn(&input, warning)) {

@@ -29,7 +29,7 @@ impl RetireLoginPassword {
     /// Looks, plans, sweeps, reports.
     pub async fn run(&self, input: RetireInput) -> Result<Retired, StepError> {
         let settings = &input.settings;
-        let before = secret::look(&self.secretsmanager, &settings.secret.id).await?;
+        let before = secret::look(&self.secretsmanager, settings).await?;
         let roster = fleet::roster(&self.environment, settings, &input.request, before.target().as_ref()).await?;
         let (secret, plan) = self.sweep(&input, &roster, &before).await?;
         let target = secret.target();

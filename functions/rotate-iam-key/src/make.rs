@@ -24,7 +24,7 @@ impl RotateIamKey {
         };
         secret::record(&self.secretsmanager, arn, intent.to_tags()).await?;
         // Tags have no compare-and-swap: of two executions that record at once, the one that is still seen goes on.
-        let seen = secret::look(&self.secretsmanager, arn).await?.intent;
+        let seen = secret::labels_and_tags(&self.secretsmanager, arn).await?.intent;
         let is_new = |seen: &Intent| seen.execution != intent.execution && Some(seen) != facts.secret.intent.as_ref();
         if let Some(other) = seen.filter(is_new) {
             return Err(StepError::AnotherExecutionStages { execution: other.execution });
@@ -100,9 +100,14 @@ impl RotateIamKey {
         match call.named("secretsmanager", "PutSecretValue") {
             Ok(_) => Ok(()),
             Err(failure) if failure.may_have_taken_effect => Err(failure.into()),
-            // An earlier try has stored its key under this token, and the look did not show it yet.
+            // An earlier try has stored its key under this token, and the look did not show it yet. The token of an
+            // earlier execution is taken up only when everything of it can be seen: then somebody took the version's
+            // label off, and the token is of no more use.
             Err(failure) if failure.code() == "ResourceExistsException" => {
                 access_keys::delete(&self.iam, &facts.access_key.user, &key.id).await?;
+                if *token != facts.token {
+                    secret::forget(&self.secretsmanager, arn, Intent::TAGS).await?;
+                }
                 Err(StepError::NotVisibleYet { what: format!("version {token}, which an earlier try stored") })
             }
             Err(failure) => {

@@ -68,7 +68,8 @@ impl Host {
     /// Whether it holds the target as far as anyone knows, though its proof may not be fresh enough to be believed: it
     /// was commanded before the target became the target of now, such as just before a promotion.
     pub fn has_ever_proved(&self, target: &Target) -> bool {
-        self.last_proof(target).is_some()
+        let of_all = |entry: &&LedgerEntry| target.scoped.is_none_or(|scoped| entry.commanded > scoped);
+        self.last_proof(target).filter(of_all).is_some()
     }
 
     /// Whether its entry, taken by itself, proves the target: proved after the target became the target.
@@ -286,7 +287,7 @@ mod tests {
     }
 
     fn target() -> Target {
-        Target { version: "v2".into(), pending: true, since: "2026-11-20T00:00:00Z".parse().unwrap() }
+        Target { version: "v2".into(), pending: true, since: "2026-11-20T00:00:00Z".parse().unwrap(), scoped: None }
     }
 
     fn believes(hosts: &[Host]) -> Vec<String> {

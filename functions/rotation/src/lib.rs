@@ -11,7 +11,8 @@
 //!    what a host's answer means; [`summary`]: how a place stands; [`promotion`]: whether the proofs suffice.
 //! 4. [`contracts`]: what the states of the machine say to each other; [`report`]: what people are told afterwards,
 //!    [`metrics`]: what machines are, [`preview`]: what people are told beforehand; [`permissions`]: what each function asks of AWS.
-//! 5. [`error`]: everything that can go wrong, by the names that the state machine catches.
+//! 5. [`password`] and [`database_secret`]: what a database user's password may hold, and how its secret is written.
+//! 6. [`error`]: everything that can go wrong, by the names that the state machine catches.
 
 pub mod access_key;
 pub mod cluster;
@@ -33,6 +34,7 @@ pub mod preview;
 pub mod promotion;
 pub mod report;
 pub mod request;
+pub mod scope;
 pub mod secret;
 pub mod settings;
 pub mod summary;

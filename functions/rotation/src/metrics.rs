@@ -98,7 +98,7 @@ mod tests {
     /// The same where its commands came to `place`.
     fn metrics_in(place: &PlaceSummary, promoted: &Promoted, change: impl FnOnce(&mut Record<'_>)) -> Value {
         let (settings, request) = (Settings::example(), Request::for_mode(Mode::Converge));
-        let target = Target { version: "v2".into(), pending: false, since: at("2026-11-20T00:00:00Z") };
+        let target = Target { version: "v2".into(), pending: false, since: at("2026-11-20T00:00:00Z"), scoped: None };
         let hosts = vec![host("i-1", Some("v2 2026-11-21T00:00:00Z")), host("i-2", None)];
         let mut record = Record {
             settings: &settings,

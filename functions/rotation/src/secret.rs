@@ -12,6 +12,7 @@ use crate::names::{
     AWSCURRENT, AWSPENDING, AccessKeyId, INACTIVE_TAG_PREFIX, INTENT_EXECUTION_TAG, INTENT_KEYS_TAG, INTENT_TAG,
     STANDING_TAG, VersionId, private_label_key,
 };
+use crate::scope::Scope;
 
 /// The secret as DescribeSecret shows it.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -28,6 +29,8 @@ pub struct SecretFacts {
     pub intent: Option<Intent>,
     /// When each key was made Inactive.
     pub inactive_since: BTreeMap<AccessKeyId, Timestamp>,
+    /// What the settings of whoever looks want proved.
+    pub scope: Scope,
 }
 
 /// The content of the standing tag.
@@ -39,6 +42,10 @@ pub struct Standing {
     pub pending: Option<VersionId>,
     /// Every belief and every wait counts from here.
     pub since: Timestamp,
+    /// What was to be proved then.
+    pub scope: Scope,
+    /// When that became another, if it ever did: proofs from before speak of less.
+    pub scoped: Option<Timestamp>,
 }
 
 /// The record that a key is about to be made, written before it is.
@@ -64,6 +71,9 @@ pub struct Target {
     pub pending: bool,
     /// Proofs count from here.
     pub since: Timestamp,
+    /// Proofs from before this speak of fewer credentials or instances than the settings list now.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub scoped: Option<Timestamp>,
 }
 
 impl SecretFacts {
@@ -90,6 +100,7 @@ impl SecretFacts {
             standing: tags.get(STANDING_TAG).and_then(|text| Standing::parse(text)),
             intent: Intent::parse(tags),
             inactive_since: tags.iter().filter_map(inactive).collect(),
+            scope: Scope::default(),
         }
     }
 
@@ -132,16 +143,22 @@ impl SecretFacts {
         self.labels.iter().find(|(_, holder)| *holder == version).map(|(label, _)| label.clone()).unwrap_or_default()
     }
 
-    /// Whether the standing tag says what the labels say.
+    /// Whether the standing tag says what the labels say, of what the settings want proved.
     pub fn is_standing_recorded(&self) -> bool {
         self.standing.as_ref().is_some_and(|standing| {
-            standing.current.as_ref() == self.current() && standing.pending.as_ref() == self.pending()
+            standing.current.as_ref() == self.current()
+                && standing.pending.as_ref() == self.pending()
+                && standing.scope.agrees_with(&self.scope)
         })
     }
 
     /// The standing to record where the tag is wrong: the labels as they are, since `now`.
     pub fn standing_at(&self, now: Timestamp) -> Standing {
-        Standing { current: self.current().cloned(), pending: self.pending().cloned(), since: now }
+        let (current, pending) = (self.current().cloned(), self.pending().cloned());
+        let before = self.standing.as_ref();
+        let is_same = before.is_none_or(|standing| standing.scope.agrees_with(&self.scope));
+        let scoped = if is_same { before.and_then(|standing| standing.scoped) } else { Some(now) };
+        Standing { current, pending, since: now, scope: self.scope.clone(), scoped }
     }
 
     /// The target, where it is the version that this execution knows it to be. Secrets Manager is eventually
@@ -160,21 +177,27 @@ impl SecretFacts {
 
     /// The version that every host ought to hold, once the standing is recorded.
     pub fn target(&self) -> Option<Target> {
-        let since = self.standing.as_ref().filter(|_| self.is_standing_recorded())?.since;
+        let standing = self.standing.as_ref().filter(|_| self.is_standing_recorded())?;
         let (version, pending) = match (self.pending(), self.current()) {
             (Some(pending), current) if current != Some(pending) => (pending, true),
             (_, Some(current)) => (current, false),
             (_, None) => return None,
         };
-        Some(Target { version: version.clone(), pending, since })
+        let (since, scoped) = (standing.since, standing.scoped);
+        Some(Target { version: version.clone(), pending, since, scoped })
     }
 }
 
 impl Standing {
-    /// The tag's value: `current=… pending=… since=…`, at most 190 characters of the 256 that a tag holds.
+    /// The tag's value: `current=… pending=… since=… scope=… scoped=…`, at most 251 characters of the 256 that a tag
+    /// holds.
     pub fn to_tag(&self) -> String {
         let or_none = |version: &Option<VersionId>| version.as_ref().map_or("none", VersionId::as_str).to_owned();
-        format!("current={} pending={} since={}", or_none(&self.current), or_none(&self.pending), self.since)
+        let scope = Some(self.scope.as_str()).filter(|scope| !scope.is_empty());
+        let scope = scope.map(|scope| format!(" scope={scope}")).unwrap_or_default();
+        let scoped = self.scoped.map(|time| format!(" scoped={time}")).unwrap_or_default();
+        let (current, pending) = (or_none(&self.current), or_none(&self.pending));
+        format!("current={current} pending={pending} since={}{scope}{scoped}", self.since)
     }
 
     fn parse(text: &str) -> Option<Standing> {
@@ -182,7 +205,10 @@ impl Standing {
         let mut word = |name: &str| words.next()?.strip_prefix(name)?.strip_prefix('=');
         let version = |text: &str| (text != "none").then(|| VersionId(text.to_owned()));
         let (current, pending) = (version(word("current")?), version(word("pending")?));
-        Some(Standing { current, pending, since: word("since")?.parse().ok()? })
+        let since = word("since")?.parse().ok()?;
+        let scope = word("scope").and_then(Scope::parse).unwrap_or_default();
+        let scoped = word("scoped").and_then(|time| time.parse().ok());
+        Some(Standing { current, pending, since, scope, scoped })
     }
 }
 
@@ -215,6 +241,7 @@ impl Intent {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::settings::Settings;
 
     fn facts(labels: &[(&str, &str)], standing: Option<&str>) -> SecretFacts {
         let stages = labels.iter().map(|(label, version)| (VersionId::from(*version), vec![(*label).to_owned()]));
@@ -225,7 +252,8 @@ mod tests {
     #[test]
     fn records_survive_their_tags() {
         let since = "2026-11-24T06:00:00Z".parse().unwrap();
-        let standing = Standing { current: Some("v1".into()), pending: None, since };
+        let standing =
+            Standing { current: Some("v1".into()), pending: None, since, scope: Scope::default(), scoped: None };
         assert_eq!(Standing::parse(&standing.to_tag()), Some(standing));
         let intent = Intent {
             token: "t".into(),
@@ -238,9 +266,36 @@ mod tests {
     }
 
     #[test]
+    fn settings_that_list_more_are_noted_with_their_time_and_the_time_stays() {
+        let settings = Settings::example();
+        let mut more = settings.clone();
+        more.sql_server.endpoints.push("archive".to_owned());
+        let seen = |scope: Scope, standing: Standing| SecretFacts {
+            scope,
+            standing: Some(standing),
+            ..SecretFacts::default()
+        };
+        let day = |day: &str| format!("2026-11-{day}T00:00:00Z").parse::<Timestamp>().unwrap();
+        let first = SecretFacts { scope: Scope::of(&settings), ..SecretFacts::default() }.standing_at(day("01"));
+        assert_eq!(first.scoped, None);
+        let second = seen(Scope::of(&more), first).standing_at(day("02"));
+        assert_eq!(second.scoped, Some(day("02")));
+        let third = seen(Scope::of(&more), second).standing_at(day("03"));
+        assert_eq!(third.scoped, Some(day("02")));
+        assert_eq!(Standing::parse(&third.to_tag()), Some(third));
+    }
+
+    #[test]
     fn a_standing_fits_a_tag_even_with_the_longest_versions() {
         let longest = VersionId("v".repeat(64));
-        let standing = Standing { current: Some(longest.clone()), pending: Some(longest), since: Timestamp::MAX };
+        let scope = Scope::of(&Settings::example());
+        let standing = Standing {
+            current: Some(longest.clone()),
+            pending: Some(longest),
+            since: Timestamp::MAX,
+            scope,
+            scoped: Some(Timestamp::MAX),
+        };
         assert!(standing.to_tag().len() <= 256);
     }
 

@@ -16,8 +16,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::error::StepError;
 
-pub use access_key::{AccessKeySettings, KeyCheckSettings, ProofKind, ProofSettings, RetirementSettings, StoppedHosts};
-pub use login::{LoginSettings, WhileInUse};
+pub use access_key::{AccessKeySettings, LISTS_OF_A_COMMAND, KeyCheckSettings, ProofKind, ProofSettings, RetirementSettings, StoppedHosts};
+pub use login::{LoginSettings, NAMES_OF_A_COMMAND, WhileInUse};
 use written::Written;
 
 /// Accounts and regions of one rotation: what they report together has to fit a state's 256 KiB.
@@ -288,6 +288,14 @@ impl Settings {
     pub fn credentials(&self) -> &[String] {
         match &self.credential {
             Credential::AccessKey(key) => &key.credentials,
+            Credential::Login(_) => &[],
+        }
+    }
+
+    /// `S3 Access Key` credentials on the hosts that are none of this rotation's business.
+    pub fn foreign_credentials(&self) -> &[String] {
+        match &self.credential {
+            Credential::AccessKey(key) => &key.foreign_credentials,
             Credential::Login(_) => &[],
         }
     }

@@ -11,12 +11,20 @@ use rotation::access_key::{AccessKey, SecretValue};
 use rotation::error::AwsRefusal;
 use rotation::names::{AWSPENDING, INACTIVE_TAG_PREFIX, STANDING_TAG, VersionId};
 use rotation::plan::{Reading, Settling};
+use rotation::scope::Scope;
 use rotation::secret::{Intent, SecretFacts};
+use rotation::settings::Settings;
 
 const SERVICE: &str = "secretsmanager";
 
-/// Looks at labels and tags; no value is read.
-pub async fn look(client: &Client, id: &str) -> Result<SecretFacts, StepError> {
+/// Looks at labels and tags, with an eye to what the settings want proved; no value is read.
+pub async fn look(client: &Client, settings: &Settings) -> Result<SecretFacts, StepError> {
+    let facts = labels_and_tags(client, &settings.secret.id).await?;
+    Ok(SecretFacts { scope: Scope::of(settings), ..facts })
+}
+
+/// Looks at labels and tags.
+pub async fn labels_and_tags(client: &Client, id: &str) -> Result<SecretFacts, StepError> {
     let found = client.describe_secret().secret_id(id).send().await.named(SERVICE, "DescribeSecret");
     let secret = found.map_err(|failure| not_found(id, failure))?;
     if secret.deleted_date().is_some() {
@@ -82,7 +90,7 @@ pub async fn move_label(
     match call.send().await.named(SERVICE, "UpdateSecretVersionStage") {
         Ok(_) => Ok(()),
         Err(failure) if failure.code() == "InvalidParameterException" => {
-            let holder = look(client, arn).await?.labels.get(label).cloned();
+            let holder = labels_and_tags(client, arn).await?.labels.get(label).cloned();
             if holder.as_ref() == to {
                 return Ok(());
             }

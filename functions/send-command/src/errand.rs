@@ -33,22 +33,22 @@ impl<'a> Errand<'a> {
         secret: &SecretFacts,
         version: &VersionId,
     ) -> Errand<'a> {
-        let mut parameters = parameters(settings, secret, version);
-        parameters.extend(match &settings.credential {
-            Credential::AccessKey(key) => vec![("proof", proof(key).to_owned())],
-            Credential::Login(login) => vec![
-                ("createMissing", login.create_missing.to_string()),
-                ("unlock", login.unlock.to_string()),
-                ("provision", (request.mode == Mode::Provision).to_string()),
-            ],
-        });
+        let mut parameters = parameters(settings, request, secret, version);
+        if let Credential::AccessKey(key) = &settings.credential {
+            parameters.push(("proof", proof(key).to_owned()));
+        }
         Errand { document: &settings.document.name, version: &settings.document.version, parameters }
     }
 
     /// Look, and change nothing.
-    pub(crate) fn inspect(settings: &'a Settings, secret: &SecretFacts, version: &VersionId) -> Errand<'a> {
+    pub(crate) fn inspect(
+        settings: &'a Settings,
+        request: &Request,
+        secret: &SecretFacts,
+        version: &VersionId,
+    ) -> Errand<'a> {
         let document = &settings.inspect_document;
-        let parameters = parameters(settings, secret, version);
+        let parameters = parameters(settings, request, secret, version);
         Errand { document: &document.name, version: &document.version, parameters }
     }
 
@@ -172,7 +172,12 @@ fn proof(key: &AccessKeySettings) -> &'static str {
 }
 
 /// What both documents of a kind take. Names and ARNs only: parameters are seen by everyone who may read CloudTrail (FACTS C).
-fn parameters(settings: &Settings, secret: &SecretFacts, version: &VersionId) -> Vec<(&'static str, String)> {
+fn parameters(
+    settings: &Settings,
+    request: &Request,
+    secret: &SecretFacts,
+    version: &VersionId,
+) -> Vec<(&'static str, String)> {
     let sql_server = &settings.sql_server;
     let mut parameters = vec![
         ("rotation", settings.rotation.clone()),
@@ -185,7 +190,7 @@ fn parameters(settings: &Settings, secret: &SecretFacts, version: &VersionId) ->
     ];
     parameters.extend(match &settings.credential {
         Credential::AccessKey(key) => of_access_key(key),
-        Credential::Login(login) => of_login(login),
+        Credential::Login(login) => of_login(login, request),
     });
     parameters
 }
@@ -201,7 +206,7 @@ fn of_access_key(key: &AccessKeySettings) -> Vec<(&'static str, String)> {
 
 /// Names of logins and databases may hold any character, and SSM replaces parameters in the text of a script: they travel
 /// as base64 of JSON, in which no shell reads anything.
-fn of_login(login: &LoginSettings) -> Vec<(&'static str, String)> {
+fn of_login(login: &LoginSettings, request: &Request) -> Vec<(&'static str, String)> {
     let encoded = |names: &[String]| BASE64.encode(serde_json::json!(names).to_string());
     let while_in_use = match login.while_in_use {
         WhileInUse::Refuse => "refuse",
@@ -213,5 +218,8 @@ fn of_login(login: &LoginSettings) -> Vec<(&'static str, String)> {
         ("containedDatabases", encoded(&login.contained_databases)),
         ("replicaGroups", encoded(&login.replica_groups)),
         ("whileInUse", while_in_use.to_owned()),
+        ("createMissing", login.create_missing.to_string()),
+        ("unlock", login.unlock.to_string()),
+        ("provision", (request.mode == Mode::Provision).to_string()),
     ]
 }

@@ -42,7 +42,7 @@ pub(crate) async fn send(
             ..command
         });
     };
-    let errand = Errand::inspect(settings, secret, version);
+    let errand = Errand::inspect(settings, &input.request, secret, version);
     let command_id = errand.send_once(&clients, input, &progress, &addressees).await?;
     Ok(Command { command_id: Some(command_id), ..command })
 }

@@ -31,7 +31,7 @@ impl SendCommand {
     /// Looks at the place, chooses a wave, sends it.
     pub async fn run(&self, input: SendInput) -> Result<Command, StepError> {
         let settings = &input.settings;
-        let secret = secret::look(&self.secretsmanager, &settings.secret.id).await?;
+        let secret = secret::look(&self.secretsmanager, settings).await?;
         let Some(labelled) = secret.pending().or(secret.current()) else { return Ok(nothing_to_hold_yet(&input)) };
         // A secret that no run has adopted yet has no target, and hosts that can be asked all the same.
         if input.is_inspection() {

@@ -1,6 +1,6 @@
 # shellcheck shell=bash
 # Brings every SQL Server instance of this host to the target version of a rotation's secret, and proves it. Follows
-# host/linux.sh and host/credentials.sh in one shell.
+# host/linux.sh, host/credentials.sh and host/marker.sh in one shell.
 #
 # The host reads the target under a lock, and once more at the end: so an old, late or doubled command does no harm.
 #

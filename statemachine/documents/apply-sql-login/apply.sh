@@ -1,6 +1,6 @@
 # shellcheck shell=bash
 # Brings the rotation's logins on every SQL Server instance of this host to their versions of the secret, and proves each
-# by a login. Follows host/linux.sh and host/logins.sh in one shell.
+# by a login. Follows host/linux.sh, host/logins.sh and host/marker.sh in one shell.
 #
 # The host reads the target under a lock, and once more at the end: so an old, late or doubled command does no harm.
 #

@@ -4,8 +4,8 @@
 #
 # The command only says which rotation; the version in it is a hint. What the target is, the host reads itself.
 #
-# Two files follow this one in the same shell: what both documents of a kind share (credentials.sh or logins.sh), and the
-# document's own script. That holds main and print_answer, and its last line is the only one that does anything.
+# In the same shell follow what both documents of a kind share (credentials.sh or logins.sh), for one that changes a host
+# marker.sh, and the document's own script. That holds main and print_answer, and its last line is the only one that does anything.
 #
 # stdout carries one JSON object (its fields: functions/rotation/src/host_answer.rs) and nothing else; a line for each
 # instance goes to stderr, from where SSM sends it to CloudWatch, and to a size-limited log on the host.
@@ -114,17 +114,6 @@ read_marker() {
       if [[ -z $found || $held != "$hint" ]]; then found=$held; fi
     done <"$marker_file"
   fi
-}
-
-# Written beside and renamed, so that a host that dies here has the old marker or the new one.
-write_marker() {
-  local endpoint
-  {
-    printf '# endpoint, version held, since when, modify dates of its credentials\n' || return 1
-    for endpoint in "${!marker[@]}"; do
-      printf '%s %s\n' "$endpoint" "${marker["$endpoint"]}" || return 1
-    done
-  } 2>/dev/null >"$marker_file.new" && mv -f "$marker_file.new" "$marker_file"
 }
 
 # Fails where the line is not on the disk, which stops nobody who does not ask.

@@ -66,12 +66,12 @@ type Breach = (u8, String);
 pub struct Auditor {
     cloud: Arc<Cloud>,
     fleet: Arc<Fleet>,
-    rules: Rules,
     audit: Mutex<Audit>,
 }
 
 /// What the auditor knows and has found.
 struct Audit {
+    rules: Rules,
     books: Books,
     commands: CommandsUnderWay,
     needles: Needles,
@@ -94,10 +94,9 @@ impl Auditor {
         let mut books = Books::default();
         cloud.journal().iter().for_each(|event| books.enter(event, cloud, &rules));
         books.open(cloud, &rules);
-        let audit =
-            Audit { books, commands: CommandsUnderWay::default(), needles: Needles::default(), findings: Vec::new() };
-        let auditor =
-            Arc::new(Auditor { cloud: Arc::clone(cloud), fleet: Arc::clone(fleet), rules, audit: Mutex::new(audit) });
+        let (commands, needles) = (CommandsUnderWay::default(), Needles::default());
+        let audit = Mutex::new(Audit { rules, books, commands, needles, findings: Vec::new() });
+        let auditor = Arc::new(Auditor { cloud: Arc::clone(cloud), fleet: Arc::clone(fleet), audit });
         auditor.overlook_earlier_losses();
         // The cloud and the hosts keep their observers for ever, so these must not keep the cloud.
         let of_cloud = Arc::downgrade(&auditor);
@@ -127,6 +126,11 @@ impl Auditor {
         self.lock().books.gone_without.extend(named.map(str::to_owned));
     }
 
+    /// Learns that a deployment has changed the settings: from now on they are what is promised.
+    pub fn follow(&self, rules: Rules) {
+        self.lock().rules = rules;
+    }
+
     /// Every breach so far, in the order in which they were seen.
     pub fn findings(&self) -> Vec<Finding> {
         self.lock().findings.clone()
@@ -151,17 +155,18 @@ impl Auditor {
             let input = event.input["input"].as_str().and_then(|text| serde_json::from_str(text).ok());
             input.iter().for_each(|input| self.hear(input));
         }
-        let mut audit = self.lock();
+        let mut guard = self.lock();
+        let audit = &mut *guard;
         let mut breaches = {
-            let scene = self.scene(&audit);
+            let scene = self.scene(audit);
             let mut breaches = hosts::judge(scene, event);
             breaches.extend(keys::judge_removals(scene, event));
             breaches.extend(labels::judge(scene, event));
             breaches
         };
-        audit.books.enter(event, &self.cloud, &self.rules);
-        breaches.extend(keys::judge_count(self.scene(&audit), event));
-        let losses = keys::Losses::now(self.scene(&audit), !event.effects.is_empty());
+        audit.books.enter(event, &self.cloud, &audit.rules);
+        breaches.extend(keys::judge_count(self.scene(audit), event));
+        let losses = keys::Losses::now(self.scene(audit), !event.effects.is_empty());
         breaches.extend(losses.judge_against(&audit.books.losses, event));
         audit.books.losses = losses;
         audit.needles.learn(self.cloud.secret_access_keys());
@@ -186,7 +191,7 @@ impl Auditor {
         Scene {
             cloud: &self.cloud,
             fleet: &self.fleet,
-            rules: &self.rules,
+            rules: &audit.rules,
             books: &audit.books,
             commands: &audit.commands,
         }

@@ -47,9 +47,22 @@ pub fn read_json(path: &Path) -> Result<Value, SettingsError> {
 ///
 /// # Errors
 /// `InvalidSettings` with the JSON path of the first thing that is wrong.
-pub fn complete(schema: &Value, mut settings: Value) -> Result<(Value, Settings), SettingsError> {
+pub fn complete(schema: &Value, settings: Value) -> Result<(Value, Settings), SettingsError> {
+    complete_by(schema, &compile(schema)?, settings)
+}
+
+/// Compiles the schema, which takes longer than all the rest.
+pub(crate) fn compile(schema: &Value) -> Result<jsonschema::Validator, SettingsError> {
+    jsonschema::validator_for(schema).map_err(|error| SettingsError::Schema(error.to_string()))
+}
+
+/// Completes by a schema that was compiled before.
+pub(crate) fn complete_by(
+    schema: &Value,
+    validator: &jsonschema::Validator,
+    mut settings: Value,
+) -> Result<(Value, Settings), SettingsError> {
     fill_defaults(schema, &mut settings);
-    let validator = jsonschema::validator_for(schema).map_err(|error| SettingsError::Schema(error.to_string()))?;
     if let Err(error) = validator.validate(&settings) {
         let path = error.instance_path().to_string().trim_start_matches('/').replace('/', ".");
         // A field that is missing at the top has no path of its own.

@@ -145,6 +145,7 @@ fn show_host(event: &HostEvent, names: &Names, failed: &Mutex<BTreeMap<String, u
             *times += 1;
             format!("{name} answered: failed ({times})")
         }
+        HostHappening::CommandDied { .. } => format!("{name} went down in the middle of its command"),
         HostHappening::CredentialChanged { .. } | HostHappening::CommandStarted { .. } => return,
     };
     line(event.time, "      ", &text);

@@ -30,6 +30,7 @@ use crate::settings_file::{self, SettingsError};
 
 mod acts;
 mod backups;
+mod deployment;
 mod evidence;
 mod hosts;
 mod images;
@@ -37,6 +38,7 @@ mod keys;
 mod logins;
 
 pub use backups::FailedBackup;
+use deployment::{define, definition};
 use hosts::Origin;
 pub(crate) use images::{Image, Images};
 
@@ -210,6 +212,23 @@ impl World {
         self.failed_backups.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
+    /// Deploys other settings: executions that run go on by those that they began with.
+    ///
+    /// # Errors
+    /// Says what is wrong with the settings.
+    pub fn deploy_settings(&mut self, settings: Value) -> Result<(), WorldError> {
+        let administrator = self.settings.sql_server.administrator_secret.clone().unwrap_or_default();
+        let (completed, settings) = deployment::check(with_administrator(settings, &administrator))?;
+        let (text, definition) = define(&completed, &self.lambda)?;
+        self.machine = Arc::new(self.machine.updated(definition, text));
+        self.cloud.deploy_state_machine(&self.machine);
+        let arn =
+            self.cloud.secret(&settings.secret.id).map_or_else(|| settings.secret.id.clone(), |secret| secret.arn);
+        self.auditor.follow(Rules::new(&settings, &arn));
+        (self.completed_settings, self.settings) = (completed, settings);
+        Ok(())
+    }
+
     /// The definition with other functions behind it: `arn_of` gives a function's ARN.
     ///
     /// # Errors
@@ -240,12 +259,11 @@ struct Stage {
 
 impl Stage {
     fn set(file: &FleetFile, settings: Value, runs: Runs) -> Result<Stage, WorldError> {
-        let schema = settings_file::read_json(&repository().join("statemachine/settings.schema.json"))?;
         let clock = Clock::starting_at(file.starts_at);
         let cloud = Cloud::new(clock.clone(), &file.account, &file.region);
         let administrator = cloud.add_secret(ADMINISTRATOR_SECRET, Some(&administrator_value()));
         let settings = with_administrator(settings, &administrator);
-        let (completed_settings, settings) = settings_file::complete(&schema, settings)?;
+        let (completed_settings, settings) = deployment::check(settings)?;
         set_up_aws(&cloud, file, &settings)?;
         let folder = keys::temporary_folder()?;
         let fleet = Fleet::attach(&cloud, &folder);
@@ -267,7 +285,10 @@ impl Stage {
     fn open(self, lambda: Arc<Lambda>, tasks: Arc<dyn Tasks>, observer: Observer) -> Result<World, WorldError> {
         let Stage { clock, cloud, fleet, settings, completed_settings, first_key, images, runs, application, folder } =
             self;
-        let machine = define(&completed_settings, &lambda, tasks, &clock, &cloud, &settings)?.observed(observer);
+        let (text, definition) = define(&completed_settings, &settings, &lambda)?;
+        let (account, region) = cloud.home();
+        let arn = format!("arn:aws:states:{region}:{account}:stateMachine:credential-rotation-{}", settings.rotation);
+        let machine = Machine::new(definition, clock.clone(), tasks).with_arn(&arn).with_text(text).observed(observer);
         let machine = Arc::new(machine);
         cloud.deploy_state_machine(&machine);
         let arn = cloud.secret(&settings.secret.id).map_or_else(|| settings.secret.id.clone(), |secret| secret.arn);
@@ -339,14 +360,12 @@ fn set_up_aws(cloud: &Cloud, file: &FleetFile, settings: &Settings) -> Result<()
     if let Some(topic) = settings.topic.rsplit(':').next() {
         cloud.add_topic(topic);
     }
-    for url in settings.credentials() {
+    for url in settings.credentials().iter().chain(settings.foreign_credentials()) {
         if let Some(url) = crate::host::s3_url::S3Url::parse(&format!("{url}/probe")) {
             cloud.add_bucket(url.region.as_deref().unwrap_or(&file.region), &url.bucket);
         }
     }
-    for name in document::NAMES {
-        let folder = repository().join("statemachine/documents").join(name);
-        let built = document::build(&folder).map_err(|error| WorldError::Document(error.to_string()))?;
+    for (name, built) in deployment::documents()? {
         for place in settings.places() {
             // The sandbox's own documents under their own names; settings that name another one do not find it.
             cloud.add_document(&place.account, &place.region, name, built.clone());
@@ -394,33 +413,6 @@ async fn deploy_functions(cloud: &Arc<Cloud>, file: &FleetFile) -> Result<Arc<La
 fn function_roles(account: &str) -> String {
     let roles = FUNCTIONS.map(|function| (function, role_of_function(account, function)));
     json!(BTreeMap::from(roles)).to_string()
-}
-
-/// Puts ARNs and settings into the definition, by the one rule that the CDK app follows as well.
-fn define(
-    completed: &Value,
-    lambda: &Lambda,
-    tasks: Arc<dyn Tasks>,
-    clock: &Clock,
-    cloud: &Cloud,
-    settings: &Settings,
-) -> Result<Machine, WorldError> {
-    let text = definition(completed, settings, |function| lambda.arn(function))?;
-    let definition = Definition::parse(&text).map_err(|error| WorldError::Definition(error.to_string()))?;
-    let (account, region) = cloud.home();
-    let arn = format!("arn:aws:states:{region}:{account}:stateMachine:credential-rotation-{}", settings.rotation);
-    Ok(Machine::new(definition, clock.clone(), tasks).with_arn(&arn).with_text(text))
-}
-
-/// The file in the repository with its tokens filled in.
-fn definition(
-    completed: &Value,
-    settings: &Settings,
-    arn_of: impl Fn(&str) -> String,
-) -> Result<String, WorldError> {
-    let text = std::fs::read_to_string(repository().join("statemachine/rotation.asl.json"))?;
-    let arns = functions_for(&settings.credential).map(|function| (token_of(function), arn_of(function))).collect();
-    substitute(&text, &arns, completed).map_err(|error| WorldError::Definition(error.to_string()))
 }
 
 /// What the machine's Tasks call: functions, and AWS through the service integrations.

@@ -14,6 +14,11 @@ pub const ACCOUNT: &str = "111122223333";
 /// The region of everything.
 pub const REGION: &str = "eu-west-1";
 
+/// The credential that the rotation's settings always list.
+pub const BACKUPS: &str = "s3://sql-backups.s3.eu-west-1.amazonaws.com";
+/// A second bucket's credential, which some hosts hold besides.
+pub const ARCHIVE: &str = "s3://sql-archive.s3.eu-west-1.amazonaws.com";
+
 /// The id of the host of a number.
 pub fn id(number: u32) -> String {
     format!("i-{number:017x}")
@@ -47,11 +52,19 @@ pub fn settings() -> Value {
         "rotation": "sql-backups",
         "secret": { "id": SECRET },
         "user": USER,
-        "credentials": ["s3://sql-backups.s3.eu-west-1.amazonaws.com"],
+        "credentials": [BACKUPS],
         "fleet": {
             "tags": [{ "key": "SQL", "values": ["2022"] }],
             "targets": [{ "account": ACCOUNT, "regions": [REGION] }]
         },
         "topic": "arn:aws:sns:eu-west-1:111122223333:credential-rotation"
     })
+}
+
+/// The settings with the second bucket: its credential is the rotation's too, or declared foreign.
+pub fn name_archive(settings: &mut Value, ours: bool) {
+    let (credentials, foreign) =
+        if ours { (json!([BACKUPS, ARCHIVE]), json!([])) } else { (json!([BACKUPS]), json!([ARCHIVE])) };
+    settings["credentials"] = credentials;
+    settings["foreignCredentials"] = foreign;
 }

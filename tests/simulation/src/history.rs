@@ -8,6 +8,7 @@ use sandbox::machine::{Execution, ExecutionStatus};
 use sandbox::world::{World, WorldError};
 use serde_json::{Value, json};
 
+use crate::acts::Act;
 use crate::functions::Functions;
 use crate::trace::Trace;
 use crate::wire::{Fault, Wire};
@@ -22,6 +23,8 @@ pub struct History {
     pub trace: Trace,
     /// The errors that executions ended with.
     pub errors: Vec<String>,
+    /// The errors about which a person did what their message names.
+    pub remedies: Vec<String>,
 }
 
 impl History {
@@ -40,17 +43,45 @@ impl History {
         let functions = |cloud: &Arc<_>| Arc::new(Functions::new(cloud, &on_wire)) as Arc<_>;
         let world = World::of_models(file, settings, functions, trace.observer())?;
         trace.watch(&world);
-        Ok(History { world, wire, trace, errors: Vec::new() })
+        Ok(History { world, wire, trace, errors: Vec::new(), remedies: Vec::new() })
     }
 
     /// Runs an execution to its end, and notes how it ended.
     pub async fn run(&mut self, input: Value) -> Execution {
         self.trace.say(self.world.clock.now(), &format!("— {input}"));
         let execution = self.world.run(input).await;
+        self.note(&execution);
+        execution
+    }
+
+    /// An execution under a name, of an input that may name keys by what they are; a key that is not there any more
+    /// cannot have leaked, and nothing is started for it.
+    pub async fn start(&self, name: String, input: &Value) -> Option<Execution> {
+        let input = self.world.fill_in(input).ok()?;
+        self.trace.say(self.world.clock.now(), &format!("— {input}"));
+        Some(self.world.start(&name, input).await)
+    }
+
+    /// Notes how an execution ended.
+    pub fn note(&mut self, execution: &Execution) {
         if execution.status != ExecutionStatus::Succeeded {
             self.errors.push(execution.error.clone().unwrap_or_else(|| execution.status.to_string()));
         }
-        execution
+    }
+
+    /// An act happens.
+    pub fn happens(&self, act: &Act) {
+        self.trace.say(self.world.clock.now(), &format!("— {act:?}"));
+        act.happens(&self.world);
+    }
+
+    /// People deploy other settings.
+    ///
+    /// # Errors
+    /// Says what is wrong with them.
+    pub fn deploy(&mut self, settings: Value, change: &str) -> Result<(), WorldError> {
+        self.trace.say(self.world.clock.now(), &format!("— {change}"));
+        self.world.deploy_settings(settings)
     }
 
     /// Lets days pass, then runs the daily converge.

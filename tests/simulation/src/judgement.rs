@@ -46,6 +46,13 @@ fn astray(world: &World, id: &str, current: Option<&str>) -> Vec<String> {
         return Vec::new();
     };
     let held = world.fleet.host(&instance.instance_id).map(|host| host.held_keys()).unwrap_or_default();
-    let wrong = held.into_iter().filter(|held| Some(held.access_key_id.as_str()) != current);
+    // A temporary credential lies below one of ours, and none is left behind.
+    let is_ours = |name: &str| world.settings.credentials().iter().any(|listed| name.starts_with(listed.as_str()));
+    let prefix = world.settings.access_key().map(|key| key.proof.prefix.clone()).unwrap_or_default();
+    let is_temporary = |name: &str| name.contains(&format!("/{prefix}/"));
+    let wrong = held
+        .into_iter()
+        .filter(|held| is_ours(&held.credential))
+        .filter(|held| Some(held.access_key_id.as_str()) != current || is_temporary(&held.credential));
     wrong.map(|held| format!("{id} holds {} as {}", held.access_key_id, held.credential)).collect()
 }

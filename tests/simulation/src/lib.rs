@@ -5,12 +5,19 @@
 //! every event. Time, chance and the order of things are drawn from the history's number.
 //!
 //! Read in this order: [`wire`] (where things go wrong), [`functions`] (who is on the wire), [`beginning`], [`history`],
-//! [`trace`] (how it is told), [`judgement`] (what it is judged by), [`chance`].
+//! [`trace`] (how it is written down), [`judgement`] (what it is judged by); then, for histories by chance, [`acts`],
+//! [`hand`], [`chance`], [`telling`], [`remedy`], [`coverage`], [`verdict`].
 
+pub mod acts;
 pub mod beginning;
 pub mod chance;
+pub mod coverage;
 pub mod functions;
+pub mod hand;
 pub mod history;
 pub mod judgement;
+pub mod remedy;
+pub mod telling;
 pub mod trace;
+pub mod verdict;
 pub mod wire;

@@ -93,6 +93,7 @@ impl Trace {
                     "answers that it failed".to_owned()
                 }
             }
+            HostHappening::CommandDied { .. } => "goes down in the middle of its command".to_owned(),
             _ => return,
         };
         self.say(event.time, &format!("      {}: {text}", event.instance_id));

@@ -79,6 +79,8 @@ struct Inner {
     random: fastrand::Rng,
     points: Vec<Point>,
     faults: BTreeMap<usize, Fault>,
+    /// What goes wrong with every call of an operation by a function.
+    lasting: Vec<(String, String, Fault)>,
     struck: Vec<(usize, Fault)>,
 }
 
@@ -97,7 +99,9 @@ impl Wire {
     /// A wire whose calls take times drawn from a seed, with faults by the number of the call.
     pub fn new(seed: u64, faults: BTreeMap<usize, Fault>) -> Arc<Wire> {
         let random = fastrand::Rng::with_seed(seed);
-        Arc::new(Wire { inner: Mutex::new(Inner { random, points: Vec::new(), faults, struck: Vec::new() }) })
+        Arc::new(Wire {
+            inner: Mutex::new(Inner { random, points: Vec::new(), faults, lasting: Vec::new(), struck: Vec::new() }),
+        })
     }
 
     /// Every call so far; its place is its number.
@@ -112,7 +116,14 @@ impl Wire {
 
     /// No fault that waits comes to pass any more.
     pub fn heal(&self) {
-        self.lock().faults.clear();
+        let mut inner = self.lock();
+        inner.faults.clear();
+        inner.lasting.clear();
+    }
+
+    /// A fault at every call of an operation by a function, until the wire is healed.
+    pub fn strike_every(&self, function: &str, operation: &str, fault: Fault) {
+        self.lock().lasting.push((function.to_owned(), operation.to_owned(), fault));
     }
 
     /// A fault at the call that is so many calls from now; 0 is the next one.
@@ -141,10 +152,13 @@ impl Wire {
     fn note(&self, point: Point) -> (Duration, Option<Fault>) {
         let mut inner = self.lock();
         let number = inner.points.len();
-        inner.points.push(point);
         let takes = Duration::from_millis(inner.random.u64(5..60));
-        let fault = inner.faults.remove(&number);
+        let lasts = |(function, operation, fault): &(String, String, Fault)| {
+            (*function == point.function && *operation == point.operation).then_some(*fault)
+        };
+        let fault = inner.faults.remove(&number).or_else(|| inner.lasting.iter().find_map(lasts));
         inner.struck.extend(fault.map(|fault| (number, fault)));
+        inner.points.push(point);
         (takes, fault)
     }
 

@@ -165,6 +165,8 @@ fn judge_pending(facts: &Facts<'_>, desk: &mut Desk) -> Result<(), StepError> {
         return Err(StepError::NotVisibleYet { what: format!("the pending key {key} in IAM's list") });
     }
     desk.put(Settling::AbandonPending { version });
+    // Hosts may hold what was pending, and a late function may have written a standing of before it was.
+    desk.restart = true;
     Ok(())
 }
 

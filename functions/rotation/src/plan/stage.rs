@@ -181,5 +181,19 @@ fn holders(facts: &Facts<'_>) -> String {
             "the slot of a key that you make Inactive by hand is freed for the leaked one's successor".to_owned(),
         );
     }
+    holders.extend(way_out(facts));
     holders.join("; ")
+}
+
+/// Where the current key does not work no host can prove it, so that no slot ever becomes free by itself.
+fn way_out(facts: &Facts<'_>) -> Option<String> {
+    let key = facts.current_key().filter(|key| !facts.is_active(key))?;
+    let user = &facts.access_key.user;
+    let again = facts.key(&key).map(|_| {
+        format!("make it Active again (aws iam update-access-key --user-name {user} --access-key-id {key} --status Active), or ")
+    });
+    Some(format!(
+        "the current key {key} does not work, and no slot becomes free before hosts hold one that does: {}start {{\"mode\": \"rollback\"}}, which goes to the key that still works",
+        again.unwrap_or_default()
+    ))
 }

@@ -726,6 +726,28 @@ fn a_rollback_goes_to_the_version_that_was_current_before_while_its_key_works() 
 }
 
 #[test]
+fn where_the_current_key_does_not_work_a_full_house_names_the_way_back_and_a_rollback_takes_it() {
+    let settings = settings();
+    let inactive = KeyFacts { status: KeyStatus::Inactive, ..old_key() };
+    let labels = [(AWSCURRENT, "v1"), (OLD, "v1"), (NEW, "v2")];
+    let mut facts = facts(&settings, secret(&labels, Some("2026-11-01T00:00:00Z")), vec![inactive, new_key()]);
+    let Stage::Refused(refusal) = plan(&facts).unwrap().stage else { panic!("both slots are taken") };
+    for words in ["{\"mode\": \"rollback\"}", &format!("--access-key-id {OLD} --status Active")] {
+        assert!(refusal.to_string().contains(words), "{refusal}");
+    }
+    facts.request = &ROLLBACK;
+    facts.started = at("2026-10-31T00:00:00Z");
+    let stage = plan(&facts).unwrap().stage;
+    assert_eq!(stage, Stage::Turn(Turn::Rollback { version: "v2".into(), key: NEW.into() }));
+    // Of a key that is gone nobody is told to make it Active.
+    facts.request = &ROTATE;
+    facts.keys = vec![new_key(), key("AKIATHIRDTHIRDTHIRD3", KeyStatus::Active, "2026-11-11T00:00:00Z", None)];
+    facts.secret.labels.insert("AKIATHIRDTHIRDTHIRD3".to_owned(), "v3".into());
+    let Stage::Refused(refusal) = plan(&facts).unwrap().stage else { panic!("both slots are taken") };
+    assert!(refusal.to_string().contains("rollback") && !refusal.to_string().contains("--status Active"), "{refusal}");
+}
+
+#[test]
 fn a_rollback_never_promotes_what_was_abandoned() {
     let settings = settings();
     let mut facts = facts(&settings, under_way("2026-11-24T05:00:00Z"), vec![old_key(), new_key()]);

@@ -91,8 +91,12 @@ fn rollback(facts: &Facts<'_>) -> Result<Option<Turn>, StepError> {
     }
 }
 
-/// Whether a version was current once: its key is older than the current one's, or Secrets Manager says so.
+/// Whether a version was current once: its key is older than the current one's, or Secrets Manager says so. Where the
+/// current key does not work any more nobody asks: whichever key of ours still works is the way back.
 fn was_current(facts: &Facts<'_>, key: &AccessKeyId, version: &VersionId) -> bool {
+    if !facts.current_key().is_some_and(|current| facts.is_active(&current)) {
+        return true;
+    }
     let made = |key: &AccessKeyId| facts.key(key).map(|key| key.created);
     let is_older = facts.current_key().is_some_and(|current| made(key).is_some() && made(key) < made(&current));
     is_older || facts.secret.labels.get(AWSPREVIOUS) == Some(version)

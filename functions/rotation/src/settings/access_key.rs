@@ -7,7 +7,7 @@ use super::{Settings, days, refuse};
 use crate::error::StepError;
 
 /// Characters of the lists that a command carries: what SSM's 64 KB leave beside the document.
-const LISTS_OF_A_COMMAND: usize = 1_500;
+pub const LISTS_OF_A_COMMAND: usize = 1_500;
 
 /// The key, where it is held, and how it comes and goes.
 #[derive(Clone, Debug, PartialEq)]

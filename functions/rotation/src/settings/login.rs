@@ -8,7 +8,7 @@ use crate::password::PasswordRules;
 
 /// Characters that names of logins, instances, databases and groups have together in one command: as base64 of JSON they
 /// take about twice as many bytes of what SSM's 64 KB leave beside the document.
-const NAMES_OF_A_COMMAND: usize = 1_500;
+pub const NAMES_OF_A_COMMAND: usize = 1_500;
 
 /// The longest name of a login (sysname).
 const LONGEST_NAME: usize = 128;

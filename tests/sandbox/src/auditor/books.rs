@@ -6,11 +6,15 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::{SignedDuration, Timestamp};
-use rotation::names::{AWSPENDING, INACTIVE_TAG_PREFIX, INTENT_KEYS_TAG, INTENT_TAG};
+use rotation::names::{AWSCURRENT, AWSPENDING, INACTIVE_TAG_PREFIX, INTENT_KEYS_TAG, INTENT_TAG};
+use rotation::plan::INTENT_WINDOW;
 
 use super::keys::Losses;
 use super::{Rules, function};
 use crate::cloud::{Cloud, Effect, Event, InstanceState, KeyStatus, Service};
+
+/// The intent bears the time at which the execution entered its state, by another clock than IAM's.
+const SKEW: SignedDuration = SignedDuration::from_secs(60);
 
 /// One existing access key.
 #[derive(Clone, Debug)]
@@ -20,6 +24,8 @@ pub(super) struct KeyRecord {
     pub(super) created: Timestamp,
     /// The function that made it, if one did.
     pub(super) made_by: Option<String>,
+    /// Whether an intent was ever open that explains it, whoever made it.
+    pub(super) made_within_intent: bool,
     pub(super) inactive_since: Option<Timestamp>,
 }
 
@@ -41,8 +47,12 @@ pub(super) struct Books {
     tags: BTreeMap<String, String>,
     /// Keys that a labelled version has ever held: adopted, or stored by us.
     pub(super) accounted: BTreeSet<String>,
+    /// Keys that are out of use since somebody other than a function took them.
+    pub(super) taken: BTreeSet<String>,
     /// Keys whose maker, a function, has called no other service since.
     pub(super) in_hand: BTreeMap<String, String>,
+    /// Since when both AWSCURRENT and AWSPENDING are where they are.
+    pub(super) target_since: Option<Timestamp>,
     /// Since when AWSPENDING is where it is.
     pub(super) pending_since: Option<Timestamp>,
     /// When a host last came up, got other disks, or got other tags from a person.
@@ -115,10 +125,18 @@ impl Books {
                     key.status = *to;
                     key.inactive_since = (*to != KeyStatus::Active).then_some(at);
                 }
+                if *to != KeyStatus::Active && function(event).is_none() {
+                    self.taken.insert(access_key_id.clone());
+                } else {
+                    self.taken.remove(access_key_id);
+                }
             }
             Effect::KeyDeleted { access_key_id, .. } => {
                 self.keys.remove(access_key_id);
                 self.in_hand.remove(access_key_id);
+                if function(event).is_none() {
+                    self.taken.insert(access_key_id.clone());
+                }
             }
             Effect::KeyUsed { access_key_id, .. } => {
                 self.uses.insert(access_key_id.clone(), at);
@@ -140,6 +158,7 @@ impl Books {
                 removed.iter().for_each(|tag| {
                     self.tags.remove(tag);
                 });
+                self.mark_intended();
             }
             Effect::TagsChanged { resource, .. } if function(event).is_none() => {
                 self.renewed.insert(resource.clone(), at);
@@ -185,9 +204,11 @@ impl Books {
             status,
             created: event.time,
             made_by,
+            made_within_intent: false,
             inactive_since: (status != KeyStatus::Active).then_some(event.time),
         };
         self.keys.insert(access_key_id.to_owned(), key);
+        self.mark_intended();
     }
 
     fn enter_label(&mut self, label: &str, to: Option<&String>, at: Timestamp) {
@@ -197,6 +218,9 @@ impl Books {
         };
         if label == AWSPENDING {
             self.pending_since = Some(at);
+        }
+        if [AWSCURRENT, AWSPENDING].contains(&label) {
+            self.target_since = Some(at);
         }
         self.account();
     }
@@ -241,14 +265,29 @@ impl Books {
 
     /// Whether the open intent, if there is one, can have made a key: it did not exist when the intent was recorded.
     pub(super) fn is_intended(&self, access_key_id: &str, key: &KeyRecord) -> bool {
-        /// The intent bears the time at which the execution entered its state, by another clock than IAM's.
-        const SKEW: SignedDuration = SignedDuration::from_secs(60);
-        let recorded = self.tags.get(INTENT_TAG).and_then(|text| text.split_once("recorded=")?.1.trim().parse().ok());
-        let Some(recorded) = recorded.map(|time: Timestamp| time.saturating_sub(SKEW).unwrap_or(time)) else {
-            return false;
-        };
+        let Some(recorded) = self.intended_since() else { return false };
         let seen = self.tags.get(INTENT_KEYS_TAG).map(String::as_str).unwrap_or_default();
         key.created >= recorded && !seen.split_whitespace().any(|seen| seen == access_key_id)
+    }
+
+    /// Remembers which keys the open intent explains.
+    fn mark_intended(&mut self) {
+        let explained = self.keys.iter().filter(|(id, key)| self.is_within_intent(id, key)).map(|(id, _)| id.clone());
+        for id in explained.collect::<Vec<_>>() {
+            self.keys.entry(id).and_modify(|key| key.made_within_intent = true);
+        }
+    }
+
+    /// Whether a key cannot be told from one that the open intent made: IAM does not say who made a key.
+    fn is_within_intent(&self, access_key_id: &str, key: &KeyRecord) -> bool {
+        let window = self.intended_since().and_then(|since| since.checked_add(SKEW + INTENT_WINDOW + SKEW).ok());
+        self.is_intended(access_key_id, key) && window.is_some_and(|closes| key.created <= closes)
+    }
+
+    /// Since when keys are explained by the open intent.
+    fn intended_since(&self) -> Option<Timestamp> {
+        let recorded = self.tags.get(INTENT_TAG)?.split_once("recorded=")?.1.trim().parse::<Timestamp>().ok()?;
+        recorded.checked_sub(SKEW).ok()
     }
 }
 

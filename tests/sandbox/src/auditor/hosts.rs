@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::Timestamp;
 use rotation::settings::ProofKind;
+use serde_json::Value;
 
 use super::books::named_instances;
 use super::{Breach, Scene, function};
@@ -15,8 +16,8 @@ use crate::host::{Host, HostEvent, HostHappening, Platform, SqlServer};
 const FIRST_WITH_S3: u32 = 16;
 /// Express cannot (FACTS B).
 const EXPRESS: u32 = 4;
-/// How a notice says that something goes before its time.
-const GOES_NOW: &str = " now";
+/// How a notice says that hosts lose a key, before they do. A notice of something else may name key and host as well.
+const INACTIVE_NOW: &str = "is made Inactive now, as asked";
 
 /// Judges what a function does to keys, before it is entered into the books.
 pub(super) fn judge(scene: Scene<'_>, event: &Event) -> Vec<Breach> {
@@ -63,7 +64,7 @@ fn holders(scene: Scene<'_>, name: &str, access_key_id: &str) -> Vec<String> {
     for instance in scene.cloud.instances() {
         let is_up = matches!(instance.state, InstanceState::Running | InstanceState::Pending);
         let is_excepted = scene.commands.has_lied(&instance.instance_id)
-            || scene.was_named_first(&[&instance.instance_id, access_key_id])
+            || scene.was_named_first(&[&instance.instance_id, access_key_id, INACTIVE_NOW])
             || is_unseen(scene, name, &instance);
         if !is_up || is_excepted || !scene.rules.is_of_fleet(&instance) {
             continue;
@@ -88,12 +89,9 @@ fn is_unseen(scene: Scene<'_>, name: &str, instance: &InstanceView) -> bool {
 }
 
 impl Scene<'_> {
-    /// Whether a notice has named all of these: the exceptions to the guarantees are asked for by name, and said first.
-    pub(super) fn was_named_first(&self, names: &[&str]) -> bool {
-        let notices = self.cloud.notices();
-        notices
-            .iter()
-            .any(|notice| names.iter().all(|name| notice.message.contains(name)) && notice.message.contains(GOES_NOW))
+    /// Whether one notice says all of this: the exceptions to the guarantees are asked for by name, and said first.
+    pub(super) fn was_named_first(&self, words: &[&str]) -> bool {
+        self.cloud.notices().iter().any(|notice| words.iter().all(|word| notice.message.contains(word)))
     }
 
     /// The key that a version holds.
@@ -205,7 +203,8 @@ impl CommandsUnderWay {
                 change.into_iter().collect()
             }
             HostHappening::LoginChanged { .. } => Vec::new(),
-            HostHappening::CommandEnded { .. } => {
+            // Whoever dies half way leaves what worked as well.
+            HostHappening::CommandEnded { .. } | HostHappening::CommandDied { .. } => {
                 let Some(host) = self.hosts.get_mut(id) else { return Vec::new() };
                 host.commands = host.commands.saturating_sub(1);
                 // Another command may be between an ALTER and putting back.
@@ -260,14 +259,15 @@ impl UnderWay {
         })
     }
 
-    /// At its end every credential that worked works.
+    /// At its end every credential that worked works, but for a key that a person took out of use: S3 may still accept
+    /// it when a host proves it (FACTS A).
     fn end(self, scene: Scene<'_>, instance_id: &str) -> Vec<Breach> {
         let worked = self.before.iter().filter(|(_, key)| scene.is_working(key));
         worked
             .filter_map(|(place, before)| {
                 let now = self.present.get(place).map_or("nothing", String::as_str);
                 let (endpoint, credential) = place;
-                (!scene.is_working(now)).then(|| {
+                (!scene.is_working(now) && !scene.books.taken.contains(now)).then(|| {
                     (1, format!("after a command {credential} on {instance_id} at {endpoint} holds {now}, which does not work; before it held the working key {before}"))
                 })
             })
@@ -280,9 +280,11 @@ fn held(scene: Scene<'_>, host: &Host) -> Held {
     held.map(|held| ((held.endpoint, held.credential), held.access_key_id)).collect()
 }
 
-/// A host shows its faults only to whoever may change them.
+/// Whether a host claims a proof that it does not have. To say something else, or nothing, claims none: whoever believes
+/// that has made a mistake of his own. A host shows its faults only to whoever may change them.
 fn is_lying(host: &Host) -> bool {
-    let mut lies = false;
-    host.set_faults(|faults| lies = faults.lie.is_some());
-    lies
+    let mut lie = None;
+    host.set_faults(|faults| lie.clone_from(&faults.lie));
+    let claim: Option<Value> = lie.and_then(|text| serde_json::from_str(&text).ok());
+    claim.is_some_and(|claim| claim.get("proved").is_some())
 }

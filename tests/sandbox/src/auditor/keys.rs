@@ -9,6 +9,9 @@ use super::books::KeyRecord;
 use super::{Breach, Scene, function};
 use crate::cloud::{Effect, Event, KeyStatus};
 
+/// How a notice says that an Inactive key is deleted before its time.
+const DELETED_NOW: &str = "is deleted now";
+
 /// An Inactive key counts (FACTS A).
 const KEYS_OF_A_USER: usize = 2;
 
@@ -58,8 +61,15 @@ pub(super) fn judge_removals(scene: Scene<'_>, event: &Event) -> Vec<Breach> {
 }
 
 fn is_ours(scene: Scene<'_>, access_key_id: &str, key: &KeyRecord) -> bool {
-    let is_known = key.made_by.is_some() || scene.books.accounted.contains(access_key_id);
+    let is_made = key.made_by.is_some() || looks_made_by_us(scene, access_key_id, key);
+    let is_known = is_made || scene.books.accounted.contains(access_key_id);
     key.user_name == scene.rules.user && is_known
+}
+
+/// The limit of guarantee 5: a key that a person makes while a run is about to make one, and that nobody ever uses, looks
+/// like the run's own whose reply was lost.
+fn looks_made_by_us(scene: Scene<'_>, access_key_id: &str, key: &KeyRecord) -> bool {
+    key.made_within_intent && !scene.books.uses.contains_key(access_key_id)
 }
 
 /// Why a key may not be deleted at this event, if it may not.
@@ -68,14 +78,16 @@ fn why_not_deleted(scene: Scene<'_>, event: &Event, access_key_id: &str, key: &K
         return Some("which no function made and no labelled version held".to_owned());
     }
     // Nobody can hold a value that was never stored.
-    let is_orphan = key.made_by.is_some() && !scene.books.was_stored(access_key_id);
+    let is_unstored = key.made_by.is_some() && !scene.books.was_stored(access_key_id);
+    let is_nobodys = looks_made_by_us(scene, access_key_id, key) && !scene.books.is_labelled(access_key_id);
+    let is_orphan = is_unstored || is_nobodys;
     if key.status == KeyStatus::Active {
         return (!is_orphan).then(|| "which was Active".to_owned());
     }
     let since = key.inactive_since?;
     let retirement = scene.rules.retirement.as_ref()?;
     let wait = if is_orphan { retirement.quiet_period() } else { retirement.delete_after() };
-    if scene.was_named_first(&[access_key_id, "is deleted"]) {
+    if scene.was_named_first(&[access_key_id, DELETED_NOW]) {
         return None;
     }
     let left_alone = event.time.duration_since(since) + RECORD_PRECEDES_CALL_BY;

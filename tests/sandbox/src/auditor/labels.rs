@@ -131,7 +131,15 @@ fn judge_ledger(scene: Scene<'_>, name: &str, instance_id: &str, entry: &str) ->
     if entry.split_whitespace().any(|word| word == "failed") {
         return None;
     }
-    let version = entry.split_whitespace().next().unwrap_or_default();
+    let mut words = entry.split_whitespace();
+    let version = words.next().unwrap_or_default();
+    // An entry from before the host came up, or got its disks, or from before the labels moved, is believed by nobody
+    // (DESIGN section 2, ledger): a late function may write one.
+    let commanded: Option<jiff::Timestamp> = words.next().and_then(|time| time.parse().ok());
+    let counts_from = scene.books.renewed.get(instance_id).copied().max(scene.books.target_since);
+    if commanded.is_some_and(|time| counts_from.is_some_and(|from| from > time)) {
+        return None;
+    }
     (!scene.holds(instance_id, version)).then(|| {
         let key = scene.key_of(version).unwrap_or_else(|| "no key".to_owned());
         (

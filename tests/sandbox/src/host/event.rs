@@ -49,6 +49,11 @@ pub enum HostHappening {
         /// Whether SSM will call it a success.
         succeeded: bool,
     },
+    /// The host went down in the middle of a command: what was done is done, and nobody answers.
+    CommandDied {
+        /// The command.
+        command_id: String,
+    },
 }
 
 /// An access key that an instance holds.

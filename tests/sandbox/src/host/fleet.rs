@@ -6,11 +6,12 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard};
 
 use serde_json::Value;
-use tokio::sync::Semaphore;
+use tokio::sync::{Notify, Semaphore};
 
 use super::event::HostObserver;
 use super::{
-    BackupObject, CloudError, Host, HostCloud, HostCommand, HostEvent, HostSetUp, Runs, StepResult, StepStatus, agent,
+    BackupObject, CloudError, Host, HostCloud, HostCommand, HostEvent, HostHappening, HostSetUp, Runs, StepResult,
+    StepStatus, agent,
 };
 use crate::cloud::{Caller, Cloud, Delivery, InvocationStatus, InvocationUpdate, PluginResult, Service, ServiceError};
 
@@ -23,6 +24,8 @@ pub struct Fleet {
     folder: PathBuf,
     running: Semaphore,
     hosts: Mutex<BTreeMap<String, Arc<Host>>>,
+    /// Who tells a host's commands under way that the host goes down.
+    power: Mutex<BTreeMap<String, Arc<Notify>>>,
     observers: Mutex<Vec<HostObserver>>,
 }
 
@@ -35,6 +38,7 @@ impl Fleet {
             folder: folder.to_owned(),
             running: Semaphore::new(SCRIPTS_AT_ONCE),
             hosts: Mutex::default(),
+            power: Mutex::default(),
             observers: Mutex::default(),
         });
         let deliver_to = Arc::downgrade(&fleet);
@@ -60,6 +64,16 @@ impl Fleet {
             .for_each(|observer| host.subscribe(observer.clone()));
         self.lock().insert(host.instance_id().to_owned(), Arc::clone(&host));
         Ok(host)
+    }
+
+    /// A host goes down, and with it every command that it works on: none of them answers any more.
+    pub fn cut_power(&self, instance_id: &str) {
+        self.power_of(instance_id).notify_waiters();
+    }
+
+    fn power_of(&self, instance_id: &str) -> Arc<Notify> {
+        let mut power = self.power.lock().expect("no fleet's holder has failed");
+        Arc::clone(power.entry(instance_id.to_owned()).or_default())
     }
 
     /// One host.
@@ -88,7 +102,15 @@ impl Fleet {
         // The semaphore lives as long as the fleet, so it is never closed; a slow host must not hold a place in it
         // while it sleeps, so such hosts run without one, as do models, which start nothing and may sleep anywhere.
         let place = if host.is_slow() || host.runs() == Runs::Model { None } else { self.running.acquire().await.ok() };
-        let results = host.run(&command).await;
+        let power = self.power_of(&delivery.instance_id);
+        let results = tokio::select! {
+            biased;
+            () = power.notified() => {
+                host.tell(HostHappening::CommandDied { command_id: command.command_id });
+                return;
+            }
+            results = host.run(&command) => results,
+        };
         drop(place);
         self.cloud.record_output(&delivery.command_id, &delivery.instance_id, update(&results));
     }

@@ -102,6 +102,27 @@ pub enum Runs {
     Model,
 }
 
+/// A tool's call of a model's: a second or so in all for a command, as on a real host, and time for others to come in
+/// between.
+const MODEL_STEP_TIME: Duration = Duration::from_millis(100);
+/// The script's own patience, which a model can afford: it waits in simulated time.
+const MODEL_PATIENCE_SECONDS: u32 = 30;
+
+impl Runs {
+    /// A host that is played so, and has nothing yet.
+    pub fn set_up(self) -> HostSetUp {
+        match self {
+            Runs::Script => HostSetUp::default(),
+            Runs::Model => HostSetUp {
+                runs: self,
+                patience_seconds: MODEL_PATIENCE_SECONDS,
+                step_time: MODEL_STEP_TIME,
+                ..HostSetUp::default()
+            },
+        }
+    }
+}
+
 /// What a host is made of.
 #[derive(Clone, Debug, Default)]
 pub struct HostSetUp {

@@ -82,12 +82,12 @@ pub type Observer = Arc<dyn Fn(&HistoryEvent) + Send + Sync>;
 pub struct Machine {
     arn: String,
     text: String,
-    definition: Definition,
+    definition: Arc<Definition>,
     clock: Clock,
     created: Timestamp,
     tasks: Arc<dyn Tasks>,
     on_event: Option<Observer>,
-    runs: Mutex<Vec<Arc<Run>>>,
+    runs: Arc<Mutex<Vec<Arc<Run>>>>,
 }
 
 /// An execution that has a record and waits to be driven.
@@ -98,10 +98,11 @@ pub struct Begun {
 
 impl Machine {
     /// A machine in the account and region of AWS's own examples; see [`Machine::with_arn`].
-    pub fn new(definition: Definition, clock: Clock, tasks: Arc<dyn Tasks>) -> Machine {
+    pub fn new(definition: impl Into<Arc<Definition>>, clock: Clock, tasks: Arc<dyn Tasks>) -> Machine {
+        let definition = definition.into();
         let arn = "arn:aws:states:us-east-1:123456789012:stateMachine:rotation".to_owned();
         let created = clock.now();
-        let (text, runs) = (String::new(), Mutex::default());
+        let (text, runs) = (String::new(), Arc::default());
         Machine { arn, text, definition, clock, created, tasks, on_event: None, runs }
     }
 
@@ -121,6 +122,22 @@ impl Machine {
     #[must_use]
     pub fn observed(self, on_event: Observer) -> Machine {
         Machine { on_event: Some(on_event), ..self }
+    }
+
+    /// The machine after UpdateStateMachine: every execution so far is its own, and those that run go on by the
+    /// definition that they began with.
+    #[must_use]
+    pub fn updated(&self, definition: Arc<Definition>, text: String) -> Machine {
+        Machine {
+            arn: self.arn.clone(),
+            text,
+            definition,
+            clock: self.clock.clone(),
+            created: self.created,
+            tasks: Arc::clone(&self.tasks),
+            on_event: self.on_event.clone(),
+            runs: Arc::clone(&self.runs),
+        }
     }
 
     /// The machine's ARN.

@@ -53,7 +53,6 @@ impl Origin<'_> {
             instance_id: entry.id.clone(),
             region: entry.region.clone(),
             platform: entry.platform,
-            runs: self.runs,
             sql_servers: sql_servers.collect(),
             faults: HostFaults {
                 slow: Duration::from_secs(entry.slow_seconds),
@@ -61,7 +60,7 @@ impl Origin<'_> {
                 disk_full: entry.disk_full,
                 ..HostFaults::default()
             },
-            ..HostSetUp::default()
+            ..self.runs.set_up()
         }
     }
 

@@ -125,7 +125,7 @@ async fn a_host_that_lies_is_broken_by_its_own_lie() {
     let key = world.stage();
     HOSTS[..2].iter().for_each(|id| world.hold(id, &key));
     let liar = world.fleet.host("i-0ccc").unwrap();
-    liar.set_faults(|faults| faults.lie = Some("proved".to_owned()));
+    liar.set_faults(|faults| faults.lie = Some(r#"{"rotation":"r","proved":1}"#.to_owned()));
     world.command("i-0ccc", &[]).await;
     world.write_ledger("i-0ccc", TOKEN);
     world.promote();
@@ -135,4 +135,32 @@ async fn a_host_that_lies_is_broken_by_its_own_lie() {
     world.command("i-0ccc", &[]).await;
     world.write_ledger("i-0ccc", TOKEN);
     world.assert_found(3, &["i-0ccc"]);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_host_that_claims_no_proof_excuses_nobody_who_believes_it() {
+    let world = watched("idle");
+    let key = world.stage();
+    HOSTS[..2].iter().for_each(|id| world.hold(id, &key));
+    world.fleet.host("i-0ccc").unwrap().set_faults(|faults| faults.lie = Some("PASSWORDUPDATESUCCESSFUL".to_owned()));
+    world.command("i-0ccc", &[]).await;
+    world.write_ledger("i-0ccc", TOKEN);
+    world.assert_found(3, &["i-0ccc"]);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn only_a_notice_that_says_what_goes_excuses_what_it_breaks() {
+    for (name, says, breaches) in
+        [("says-so", "is made Inactive now, as asked", 0), ("says-else", "stays for now, since it is held", 1)]
+    {
+        let world = watched(name);
+        let key = world.stage();
+        HOSTS[..2].iter().for_each(|id| world.hold(id, &key));
+        let topic = world.cloud.add_topic("rotation");
+        let message = format!("Key {} {says}: i-0ccc", OLD.0);
+        let publish = json!({ "TopicArn": topic, "Subject": "credential-rotation", "Message": message });
+        world.cloud.call(&Caller::Aws, REGION, Service::Sns, "Publish", publish).unwrap();
+        world.set_status(OLD.0, KeyStatus::Inactive);
+        assert_eq!(world.auditor.findings().len(), breaches, "{says}: {:?}", world.auditor.findings());
+    }
 }

@@ -47,7 +47,7 @@ fn keys_are_as_iam_and_the_journal_have_them(world: &World, story: &Story) {
     let by: Vec<&str> = new.marks.iter().map(|mark| mark.text.rsplit(' ').next().unwrap()).collect();
     assert_eq!(by, ["rotate-iam-key", "rotate-iam-key", "promote-stage"]);
     assert_eq!(new.marks.last().map(|mark| mark.kind), Some(KeyMoment::Current));
-    let alive = world.cloud.access_keys(&world.settings.user);
+    let alive = world.cloud.access_keys(&world.settings.subject());
     assert_eq!(alive.iter().map(|key| &key.access_key_id).collect::<Vec<_>>(), [&new.id]);
 }
 

@@ -18,7 +18,7 @@ const FOURTH: &str = "i-00000000000000004";
 #[tokio::test(flavor = "multi_thread")]
 async fn backups_that_fail_are_told_first_and_stand_on_their_hosts() {
     let (mut world, _, recorder) = watched(three_hosts()).await;
-    let (user, key) = (world.settings.user.clone(), "AKIASANDBOXCURRENT00");
+    let (user, key) = (world.settings.subject(), "AKIASANDBOXCURRENT00");
     world.pass_days(1).await;
     world.cloud.update_access_key(&user, key, KeyStatus::Inactive).unwrap();
     world.pass_days(1).await;

@@ -53,7 +53,8 @@ fn foreseeing(situation: Situation, obstacle: fn(&mut SqlServer), error: HostErr
 }
 
 fn an_inspection_foresees_what_a_rotation_would_fail_in() -> Situation {
-    let obstacles: [(fn(&mut SqlServer), HostError); 4] = [
+    type Obstacle = (fn(&mut SqlServer), HostError);
+    let obstacles: [Obstacle; 4] = [
         (|server| server.logins.get_mut(APP).unwrap().disabled = true, HostError::LoginDisabled),
         (|server| server.logins.get_mut(APP).unwrap().locked = true, HostError::LoginLocked),
         (|server| server.logins.get_mut("rotator").unwrap().revoke("ALTER ANY LOGIN"), HostError::AlterNotPermitted),
