@@ -13,11 +13,14 @@ import type { StateMachine } from "aws-cdk-lib/aws-stepfunctions";
 import { Construct } from "constructs";
 import { METRICS_NAMESPACE, type Place, rotationName, stateMachineArn } from "./names";
 import type { Deployment, Rotation } from "./rotations";
+import type { Settings } from "./settings";
 
 const DAY = Duration.days(1);
 /** CloudWatch looks back seven days at most. */
 const LONGEST_DAYS = 7;
-/** A key that is overdue is staged by the daily converge a day later; two days more than that, and something is wrong. */
+/** A host that two daily runs could not bring to a password needs somebody: its applications are given another one. */
+const DAYS_WITHOUT_A_PASSWORD = 2;
+/** A credential that is overdue is staged by the daily converge a day later; two days more than that, and something is wrong. */
 const GRACE_DAYS = 1;
 
 /** A metric that the functions write for a rotation. */
@@ -63,7 +66,7 @@ export class Alarms extends Construct {
   ) {
     super(scope, id);
     const executions = `Executions: ${executionsLink(deployment.home, rotation.settings.rotation)}`;
-    const questions = [...aboutRuns(rotation, machine, deadLetters), ...aboutTheKey(rotation)];
+    const questions = [...aboutRuns(rotation, machine, deadLetters), ...aboutTheCredential(rotation)];
     this.all = questions.map((question) => {
       const alarm = new Alarm(this, question.name, {
         alarmName: rotationName(rotation.settings.rotation, question.name),
@@ -131,50 +134,68 @@ function aboutRuns({ settings }: Rotation, machine: StateMachine, deadLetters: Q
 }
 
 /** Whether the credential is as it should be. */
-function aboutTheKey({ settings }: Rotation): Question[] {
-  const { rotation, schedule } = settings;
+function aboutTheCredential({ settings }: Rotation): Question[] {
+  const { rotation } = settings;
+  if (settings.kind === "iamAccessKey") {
+    const patience = Math.min(settings.schedule.overlapDays, LONGEST_DAYS);
+    return [
+      whetherOverdue("key", settings),
+      whetherAnOldKeyIsUsed(rotation),
+      whetherHostsLackAProof(rotation, patience, "the old key stays Active for them."),
+    ];
+  }
+  // SQL Server itself refuses a password that was replaced, so that no use of an old one is asked about.
+  const consequence =
+    "a new password is promoted only when they have it, and one that started late may refuse its own.";
+  return [whetherOverdue("password", settings), whetherHostsLackAProof(rotation, DAYS_WITHOUT_A_PASSWORD, consequence)];
+}
+
+function whetherOverdue(what: string, { rotation, schedule }: Settings): Question {
   const due = Math.min(schedule.rotateEveryDays + GRACE_DAYS, schedule.maximumAgeDays);
-  const patience = Math.min(schedule.overlapDays, LONGEST_DAYS);
-  return [
-    {
-      name: "overdue",
-      metric: rotationMetric(rotation, "CredentialAgeDays", "Maximum"),
-      threshold: due,
-      // A run may slip past midnight within its window, so that one day without an age is none to wake anybody for.
-      // CloudWatch looks back further than the two days where ages are missing, and alarms when it finds none at all.
-      days: 2,
-      missing: TreatMissingData.BREACHING,
-      text: [
-        `The key of the rotation ${rotation} is older than ${due} days, or nothing has told its age for two days and more: no run succeeds, or the schedule is paused.`,
-        'README: "The alarms", row overdue.',
-        'Next: {"mode": "plan"} says what is in the way, then {"mode": "rotate"}.',
-      ],
-    },
-    {
-      name: "old-key-used",
-      metric: rotationMetric(rotation, "OldKeyUsed", "Maximum"),
-      threshold: 0,
-      days: 1,
-      missing: TreatMissingData.NOT_BREACHING,
-      text: [
-        `A key of the rotation ${rotation} was used after another one was promoted and proved: something that is no host of the fleet holds it. It stays Active meanwhile.`,
-        'README: "The alarms", row old-key-used.',
-        "Next: find who uses it (CloudTrail, aws iam get-access-key-last-used), and give that use a user of its own.",
-      ],
-    },
-    {
-      name: "hosts-without-proof",
-      metric: rotationMetric(rotation, "HostsWithoutProof", "Minimum"),
-      threshold: 0,
-      days: patience,
-      missing: TreatMissingData.IGNORE,
-      text: [
-        `Hosts of the rotation ${rotation} have lacked a proof for ${patience} days; the old key stays Active for them.`,
-        'README: "Errors of a host"; the last report names the hosts and their errors.',
-        'Next: repair them, then {"mode": "converge"}; or go on {"mode": "converge", "without": ["i-…"]}.',
-      ],
-    },
-  ];
+  return {
+    name: "overdue",
+    metric: rotationMetric(rotation, "CredentialAgeDays", "Maximum"),
+    threshold: due,
+    // A run may slip past midnight within its window, so that one day without an age is none to wake anybody for.
+    // CloudWatch looks back further than the two days where ages are missing, and alarms when it finds none at all.
+    days: 2,
+    missing: TreatMissingData.BREACHING,
+    text: [
+      `The ${what} of the rotation ${rotation} is older than ${due} days, or nothing has told its age for two days and more: no run succeeds, or the schedule is paused.`,
+      'README: "The alarms", row overdue.',
+      'Next: {"mode": "plan"} says what is in the way, then {"mode": "rotate"}.',
+    ],
+  };
+}
+
+function whetherAnOldKeyIsUsed(rotation: string): Question {
+  return {
+    name: "old-key-used",
+    metric: rotationMetric(rotation, "OldKeyUsed", "Maximum"),
+    threshold: 0,
+    days: 1,
+    missing: TreatMissingData.NOT_BREACHING,
+    text: [
+      `A key of the rotation ${rotation} was used after another one was promoted and proved: something that is no host of the fleet holds it. It stays Active meanwhile.`,
+      'README: "The alarms", row old-key-used.',
+      "Next: find who uses it (CloudTrail, aws iam get-access-key-last-used), and give that use a user of its own.",
+    ],
+  };
+}
+
+function whetherHostsLackAProof(rotation: string, patience: number, consequence: string): Question {
+  return {
+    name: "hosts-without-proof",
+    metric: rotationMetric(rotation, "HostsWithoutProof", "Minimum"),
+    threshold: 0,
+    days: patience,
+    missing: TreatMissingData.IGNORE,
+    text: [
+      `Hosts of the rotation ${rotation} have lacked a proof for ${patience} days; ${consequence}`,
+      'README: "Errors of a host"; the last report names the hosts and their errors.',
+      'Next: repair them, then {"mode": "converge"}; or go on {"mode": "converge", "without": ["i-…"]}.',
+    ],
+  };
 }
 
 /** Where the console shows the executions of a rotation. */

@@ -5,7 +5,7 @@ import { AwsSolutionsChecks } from "cdk-nag";
 import { CredentialRotationStack, type Surroundings } from "./credential-rotation-stack";
 import { PREFIX } from "./names";
 import { AccountStack, IamEventsStack, RegionStack } from "./other-stacks";
-import { allPlaces } from "./places";
+import { allPlaces, usersOf } from "./places";
 import type { Deployment } from "./rotations";
 
 /** Adds the stacks of a deployment to an app. */
@@ -13,7 +13,7 @@ export function addStacks(app: App, deployment: Deployment, surroundings: Surrou
   const { home, rotations } = deployment;
   const stack = new CredentialRotationStack(app, PREFIX, deployment, surroundings, {
     env: home,
-    description: "Rotates the access keys by which SQL Server fleets back up to S3",
+    description: "Rotates the credentials of SQL Server fleets",
   });
   for (const place of allPlaces(rotations)) {
     const isHome = place.account === home.account && place.region === home.region;
@@ -31,7 +31,8 @@ export function addStacks(app: App, deployment: Deployment, surroundings: Surrou
       description: `Credential rotation of ${home.account}: the role that its functions assume here`,
     });
   }
-  if (home.region !== "us-east-1") {
+  // Of logins IAM has nothing to tell.
+  if (home.region !== "us-east-1" && usersOf(rotations).length > 0) {
     new IamEventsStack(app, `${PREFIX}-iam-events`, deployment, {
       env: { account: home.account, region: "us-east-1" },
       description: `Credential rotation: what IAM tells in us-east-1 is forwarded to ${home.region}`,

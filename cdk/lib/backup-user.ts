@@ -5,7 +5,8 @@ import { CfnOutput, RemovalPolicy } from "aws-cdk-lib";
 import { CfnUser, Effect, PolicyDocument, PolicyStatement } from "aws-cdk-lib/aws-iam";
 import { Construct } from "constructs";
 import { iamArn, partitionOf } from "./names";
-import type { Deployment, Rotation } from "./rotations";
+import type { Deploy, Deployment } from "./rotations";
+import type { AccessKeySettings } from "./settings";
 import { acknowledgeWildcards } from "./wildcards";
 
 const ON_BUCKET = "s3:ListBucket";
@@ -14,7 +15,7 @@ const ON_OBJECTS = ["s3:PutObject", "s3:GetObject"];
 export class BackupUser extends Construct {
   readonly arn: string;
 
-  constructor(scope: Construct, id: string, deployment: Deployment, { settings, deploy }: Rotation) {
+  constructor(scope: Construct, id: string, deployment: Deployment, settings: AccessKeySettings, deploy: Deploy) {
     super(scope, id);
     this.arn = iamArn(deployment.home, `user${deploy.userPath}${settings.user}`);
     const places = settings.credentials.flatMap((url) => placeInS3(url, partitionOf(deployment.home.region)) ?? []);

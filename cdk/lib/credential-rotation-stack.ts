@@ -41,10 +41,14 @@ export class CredentialRotationStack extends Stack {
     super(scope, id, props);
     const { home, rotations } = deployment;
     const resources = rotations.map((rotation): RotationResources => {
-      const { settings } = rotation;
+      const { settings, deploy } = rotation;
       const secret = new RotatedSecret(this, `${settings.rotation}-secret`, deployment, rotation);
-      const user = new BackupUser(this, `${settings.rotation}-user`, deployment, rotation);
-      return { rotation, secretArn: secret.arn, secretKeyArn: secret.keyArn, userArn: user.arn };
+      // A login is a user of SQL Server, and no user of IAM.
+      const user =
+        settings.kind === "iamAccessKey"
+          ? new BackupUser(this, `${settings.rotation}-user`, deployment, settings, deploy)
+          : undefined;
+      return { rotation, secretArn: secret.arn, secretKeyArn: secret.keyArn, userArn: user?.arn };
     });
     const evidence = new Evidence(this, "evidence", deployment);
     const { binariesFolder, now } = surroundings;

@@ -5,7 +5,7 @@ import { placeInS3 } from "./backup-user";
 import { type Place, partitionOf } from "./names";
 import { placesOf } from "./places";
 import type { Deploy, Rotation } from "./rotations";
-import { InvalidSettings } from "./settings";
+import { InvalidSettings, type LoginSettings, type Settings } from "./settings";
 
 /** Secrets Manager's own rule for a name. */
 const SECRET_NAME = /^[A-Za-z0-9/_+=.@-]{1,512}$/;
@@ -80,6 +80,7 @@ function refuseTooManyReaders({ deploy }: Rotation, at: string): void {
 
 /** IAM's keys open AWS's S3 only. */
 function refuseUselessUser({ deploy, settings }: Rotation, home: Place, at: string): void {
+  if (settings.kind !== "iamAccessKey") return;
   const isOfAws = (url: string) => placeInS3(url, partitionOf(home.region)) !== undefined;
   if (deploy.existingUser || settings.credentials.some(isOfAws)) return;
   const problem = "none of these URLs is AWS's S3, so that a user made for them would have no rights";
@@ -124,28 +125,56 @@ function refuseForeignPlaces({ settings, deploy }: Rotation, home: Place, at: st
 
 /** Two rotations of one credential would take each other's keys and labels. */
 export function refuseSharing(rotations: readonly Rotation[]): void {
-  const shared: readonly [path: string, of: (rotation: Rotation) => string][] = [
+  const shared: readonly [path: string, of: (rotation: Rotation) => string | undefined][] = [
     // Outputs of a template are named without hyphens.
     ["rotation", ({ settings }) => settings.rotation.replace(/-/g, "")],
     ["secret.id", ({ settings }) => settings.secret.id],
-    ["user", ({ settings }) => settings.user],
+    ["user", ({ settings }) => (settings.kind === "iamAccessKey" ? settings.user : undefined)],
   ];
   for (const [path, of] of shared) {
     const values = rotations.map(of);
-    const index = values.findIndex((value, position) => values.indexOf(value) !== position);
+    const index = values.findIndex((value, position) => value !== undefined && values.indexOf(value) !== position);
     if (index >= 0) {
       const problem = `${JSON.stringify(values[index])} belongs to another rotation already`;
       throw new InvalidSettings(`rotations[${index}].${path}`, problem, "Give each rotation its own");
     }
   }
   for (const [index, rotation] of rotations.entries()) {
-    const other = rotations.slice(0, index).find((it) => mayShareAHost(it, rotation));
-    const url = rotation.settings.credentials.find((it) => other?.settings.credentials.includes(it));
-    if (other === undefined || url === undefined) continue;
-    const problem = `${other.settings.rotation} rotates ${url} too, and their tags do not keep a host from being in both`;
-    const remedy = "Give the two fleets different values of one tag, or put the hosts into one rotation";
-    throw new InvalidSettings(`rotations[${index}].credentials`, problem, remedy);
+    for (const other of rotations.slice(0, index).filter((it) => mayShareAHost(it, rotation))) {
+      const shared = sharedOnAHost(rotation.settings, other.settings);
+      if (shared === undefined) continue;
+      const problem = `${other.settings.rotation} rotates ${shared.what} too, and their tags do not keep a host from being in both`;
+      const remedy = "Give the two fleets different values of one tag, or put the hosts into one rotation";
+      throw new InvalidSettings(`rotations[${index}].${shared.path}`, problem, remedy);
+    }
   }
+}
+
+/** What two rotations would both change on a host that is in both fleets. */
+function sharedOnAHost(one: Settings, other: Settings): { path: string; what: string } | undefined {
+  if (one.kind === "iamAccessKey" && other.kind === "iamAccessKey") {
+    const url = one.credentials.find((it) => other.credentials.includes(it));
+    return url === undefined ? undefined : { path: "credentials", what: url };
+  }
+  if (one.kind === "sqlServerLogin" && other.kind === "sqlServerLogin" && meet(one.login, other.login)) {
+    const [name] = common(one.login.names, other.login.names);
+    return name === undefined ? undefined : { path: "login.names", what: `the login ${name}` };
+  }
+  return undefined;
+}
+
+/** Whether logins of one name are the same: on an instance of both, and not users of different contained databases. */
+function meet(one: LoginSettings, other: LoginSettings): boolean {
+  const everywhere = one.instances.length === 0 || other.instances.length === 0;
+  const onAnInstance = everywhere || common(one.instances, other.instances).length > 0;
+  const [databases, others] = [one.containedDatabases, other.containedDatabases];
+  const areLogins = databases.length === 0 && others.length === 0;
+  return onAnInstance && (areLogins || common(databases, others).length > 0);
+}
+
+/** Most instances' collation does not tell cases apart. */
+function common(names: readonly string[], others: readonly string[]): string[] {
+  return names.filter((name) => others.some((other) => other.toLowerCase() === name.toLowerCase()));
 }
 
 /** Whether a host could be in both fleets: in a place of both, and with no tag of which the two ask other values. */

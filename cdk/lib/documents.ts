@@ -7,6 +7,7 @@ import { existsSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { CfnDocument } from "aws-cdk-lib/aws-ssm";
 import { Construct } from "constructs";
+import { documentNames } from "./places";
 import type { Rotation } from "./rotations";
 import { isObject, type Json, readJson, STATE_MACHINE_FOLDER } from "./settings";
 
@@ -36,7 +37,7 @@ export class Documents extends Construct {
 
 /** The names of our documents that rotations use. */
 export function documentsOf(rotations: readonly Rotation[]): string[] {
-  const named = rotations.flatMap(({ settings }) => [settings.document.name, settings.inspectDocument.name]);
+  const named = rotations.flatMap(({ settings }) => documentNames(settings));
   return [...new Set(named)].filter((name) => existsSync(join(DOCUMENTS_FOLDER, name, "document.json"))).sort();
 }
 

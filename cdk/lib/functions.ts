@@ -1,4 +1,5 @@
-// The functions: one set serves every rotation, since the settings come with each execution.
+// The functions: one set serves every rotation, since the settings come with each execution. Those that only one kind
+// of rotation has are made where a rotation of that kind is.
 
 import { chmodSync, closeSync, copyFileSync, existsSync, mkdtempSync, openSync, readSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
@@ -9,7 +10,7 @@ import { Architecture, Code, Function as LambdaFunction, LoggingFormat, Runtime 
 import { type ILogGroup, LogGroup } from "aws-cdk-lib/aws-logs";
 import { Construct } from "constructs";
 import { FUNCTION_NAMES, type FunctionName, functionName, functionRoleArn } from "./names";
-import { functionsWith, policyOf, type RotationResources } from "./permissions";
+import { functionsFor, functionsWith, policyOf, type RotationResources } from "./permissions";
 import type { Deployment } from "./rotations";
 import { acknowledgeWildcards } from "./wildcards";
 
@@ -43,16 +44,21 @@ const WRITES_EVIDENCE: ReadonlySet<FunctionName> = new Set([
   "enumerate-instances",
   "plan-rotation",
   "rotate-iam-key",
+  "rotate-login-password",
   "promote-stage",
   "retire-iam-key",
+  "retire-login-password",
 ]);
+
+/** The functions that stage a credential: one run does at a time, and more at once would only find out that one does. */
+const STAGES_A_CREDENTIAL: ReadonlySet<FunctionName> = new Set(["rotate-iam-key", "rotate-login-password"]);
 
 /** The log groups of the functions that have one of their own. */
 export const FUNCTION_LOG_GROUPS = FUNCTION_NAMES.filter((name) => !WRITES_EVIDENCE.has(name)).map(logGroupOf);
 
 export class Functions extends Construct {
-  /** The functions by name. */
-  readonly byName: Readonly<Record<FunctionName, LambdaFunction>>;
+  /** The functions that the rotations need, by name. */
+  private readonly byName: ReadonlyMap<FunctionName, LambdaFunction>;
 
   constructor(
     scope: Construct,
@@ -64,8 +70,15 @@ export class Functions extends Construct {
   ) {
     super(scope, id);
     const architecture = architectureOf(binariesFolder);
-    const made = FUNCTION_NAMES.map((name) => [name, this.make(name, resources, binariesFolder, architecture)]);
-    this.byName = Object.fromEntries(made) as Record<FunctionName, LambdaFunction>;
+    const needed = functionsFor(deployment.rotations);
+    this.byName = new Map(needed.map((name) => [name, this.make(name, resources, binariesFolder, architecture)]));
+  }
+
+  /** The ARN of a function that a rotation needs. */
+  arnOf(name: FunctionName): string {
+    const found = this.byName.get(name);
+    if (found === undefined) throw new Error(`${name} was not made, for no rotation is of its kind`);
+    return found.functionArn;
   }
 
   private make(
@@ -89,8 +102,7 @@ export class Functions extends Construct {
       role: this.roleOf(name, resources, log),
       logGroup: log,
       loggingFormat: LoggingFormat.JSON,
-      // One run stages a key at a time; more at once would only find out that another one does.
-      ...(name === "rotate-iam-key" && reservedConcurrency !== undefined
+      ...(STAGES_A_CREDENTIAL.has(name) && reservedConcurrency !== undefined
         ? { reservedConcurrentExecutions: reservedConcurrency }
         : {}),
       // It tells which permissions the functions lack.
@@ -134,8 +146,9 @@ export class Functions extends Construct {
   }
 
   private functionRoles(): string {
-    const { home } = this.deployment;
-    return JSON.stringify(Object.fromEntries(FUNCTION_NAMES.map((name) => [name, functionRoleArn(home, name)])));
+    const { home, rotations } = this.deployment;
+    const roles = functionsFor(rotations).map((name) => [name, functionRoleArn(home, name)]);
+    return JSON.stringify(Object.fromEntries(roles));
   }
 }
 
@@ -192,16 +205,18 @@ function architectureOfBinary(path: string): Architecture {
   }
 }
 
-/** The state that a function is. */
-function stateOf(name: FunctionName): string {
+/** The state that a function is; each kind of rotation has a function of its own for some. */
+export function stateOf(name: FunctionName): string {
   const states: Readonly<Record<FunctionName, string>> = {
     "enumerate-instances": "EnumerateInstances",
     "plan-rotation": "PlanRotation",
     "rotate-iam-key": "StageCredential",
+    "rotate-login-password": "StageCredential",
     "send-command": "SendCommand",
     "poll-command": "PollCommand",
     "promote-stage": "PromoteStage",
     "retire-iam-key": "RetireCredential",
+    "retire-login-password": "RetireCredential",
   };
   return states[name];
 }

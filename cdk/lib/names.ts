@@ -3,15 +3,17 @@
 // Every name is fixed, so that stacks of other accounts and regions can be deployed in any order, policies can be read
 // as text, and the local AWS of the tests can use the same names.
 
-/** The functions, named like their crates; each is one state of the state machine. */
+/** The functions, named like their crates; each is one state of the state machine of a kind of rotation, or of both. */
 export const FUNCTION_NAMES = [
   "enumerate-instances",
   "plan-rotation",
   "rotate-iam-key",
+  "rotate-login-password",
   "send-command",
   "poll-command",
   "promote-stage",
   "retire-iam-key",
+  "retire-login-password",
 ] as const;
 
 export type FunctionName = (typeof FUNCTION_NAMES)[number];

@@ -6,6 +6,7 @@ import { DefaultStackSynthesizer, Stack, type StackProps } from "aws-cdk-lib";
 import type { Construct } from "constructs";
 import type { Place } from "./names";
 import { PlaceRoles } from "./place-role";
+import { usersOf } from "./places";
 import { forward, Region } from "./region";
 import type { Deployment } from "./rotations";
 import { ACCESS_KEY_CALLS } from "./trail-rules";
@@ -41,7 +42,7 @@ export class IamEventsStack extends AssetlessStack {
   constructor(scope: Construct, id: string, deployment: Deployment, props: StackProps) {
     super(scope, id, props);
     const from = { account: deployment.home.account, region: IAM_REGION };
-    const users = deployment.rotations.map(({ settings }) => settings.user);
+    const users = usersOf(deployment.rotations);
     const ofOurUsers = {
       ...ACCESS_KEY_CALLS.detail,
       $or: [{ requestParameters: { userName: users } }, { userIdentity: { userName: users } }],

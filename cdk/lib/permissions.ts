@@ -7,8 +7,9 @@
 import { Effect, PolicyStatement } from "aws-cdk-lib/aws-iam";
 import type { FunctionName, Place } from "./names";
 import { arn, FUNCTION_NAMES, functionRoleArn, ledgerTag, roleOfArn, rotationName } from "./names";
-import { placesOf } from "./places";
+import { documentNames, placesOf } from "./places";
 import type { Deployment, Rotation } from "./rotations";
+import type { Kind } from "./settings";
 
 /** A rotation, and the resources of it that functions act on. */
 export interface RotationResources {
@@ -16,17 +17,39 @@ export interface RotationResources {
   readonly secretArn: string;
   /** The key of the secret; none where Secrets Manager's own is used, which asks for no permission. */
   readonly secretKeyArn: string | undefined;
-  readonly userArn: string;
+  /** The user whose key is rotated; none where it is a login's password. */
+  readonly userArn: string | undefined;
 }
 
 /** What an action acts on, in the functions' own account. */
-type HomeTarget = "secret" | "secretKey" | "user" | "placeRoles" | "executions" | "functionRoles";
+type HomeTarget = "secret" | "secretKey" | "user" | "placeRoles" | "executions" | "functionRoles" | "nothing";
 /** What an action acts on, in any account that has hosts. */
 type PlaceTarget = "hosts" | "documents" | "commandedInstances" | "ledger";
 
 interface Permission {
   readonly on: HomeTarget | PlaceTarget;
   readonly actions: readonly string[];
+  /** The kind of rotation that it is for; none where every kind needs it. */
+  readonly of?: Kind;
+}
+
+/** The functions that only one kind of rotation has; the others serve every kind. */
+const OF_A_KIND: Readonly<Partial<Record<FunctionName, Kind>>> = {
+  "rotate-iam-key": "iamAccessKey",
+  "retire-iam-key": "iamAccessKey",
+  "rotate-login-password": "sqlServerLogin",
+  "retire-login-password": "sqlServerLogin",
+};
+
+/** The functions behind the state machine of a rotation of this kind. */
+export function functionsOf(kind: Kind): FunctionName[] {
+  return FUNCTION_NAMES.filter((name) => (OF_A_KIND[name] ?? kind) === kind);
+}
+
+/** The functions that rotations need, together. */
+export function functionsFor(rotations: readonly Rotation[]): FunctionName[] {
+  const needed = new Set(rotations.flatMap(({ settings }) => functionsOf(settings.kind)));
+  return FUNCTION_NAMES.filter((name) => needed.has(name));
 }
 
 /** The table. */
@@ -34,7 +57,8 @@ export const PERMISSIONS: Readonly<Record<FunctionName, readonly Permission[]>> 
   "enumerate-instances": [
     { on: "secret", actions: ["secretsmanager:DescribeSecret", "secretsmanager:GetSecretValue"] },
     { on: "secretKey", actions: ["kms:Decrypt"] },
-    { on: "user", actions: ["iam:ListAccessKeys", "iam:GetAccessKeyLastUsed"] },
+    { on: "secret", of: "sqlServerLogin", actions: ["secretsmanager:ListSecretVersionIds"] },
+    { on: "user", of: "iamAccessKey", actions: ["iam:ListAccessKeys", "iam:GetAccessKeyLastUsed"] },
     { on: "placeRoles", actions: ["sts:AssumeRole"] },
     { on: "hosts", actions: ["ec2:DescribeInstances", "ssm:DescribeInstanceInformation"] },
     { on: "documents", actions: ["ssm:DescribeDocument"] },
@@ -42,7 +66,8 @@ export const PERMISSIONS: Readonly<Record<FunctionName, readonly Permission[]>> 
   "plan-rotation": [
     { on: "secret", actions: ["secretsmanager:DescribeSecret", "secretsmanager:GetSecretValue"] },
     { on: "secretKey", actions: ["kms:Decrypt"] },
-    { on: "user", actions: ["iam:GetUser", "iam:ListAccessKeys", "iam:GetAccessKeyLastUsed"] },
+    { on: "secret", of: "sqlServerLogin", actions: ["secretsmanager:ListSecretVersionIds"] },
+    { on: "user", of: "iamAccessKey", actions: ["iam:GetUser", "iam:ListAccessKeys", "iam:GetAccessKeyLastUsed"] },
     { on: "functionRoles", actions: ["iam:SimulatePrincipalPolicy"] },
     { on: "placeRoles", actions: ["sts:AssumeRole"] },
     { on: "hosts", actions: ["ec2:DescribeInstances", "ssm:DescribeInstanceInformation"] },
@@ -65,6 +90,23 @@ export const PERMISSIONS: Readonly<Record<FunctionName, readonly Permission[]>> 
       actions: ["iam:ListAccessKeys", "iam:GetAccessKeyLastUsed", "iam:CreateAccessKey", "iam:DeleteAccessKey"],
     },
     { on: "executions", actions: ["states:DescribeExecution"] },
+  ],
+  "rotate-login-password": [
+    {
+      on: "secret",
+      actions: [
+        "secretsmanager:DescribeSecret",
+        "secretsmanager:GetSecretValue",
+        "secretsmanager:ListSecretVersionIds",
+        "secretsmanager:PutSecretValue",
+        "secretsmanager:UpdateSecretVersionStage",
+        "secretsmanager:TagResource",
+      ],
+    },
+    { on: "nothing", actions: ["secretsmanager:GetRandomPassword"] },
+    { on: "secretKey", actions: ["kms:Decrypt", "kms:GenerateDataKey"] },
+    { on: "placeRoles", actions: ["sts:AssumeRole"] },
+    { on: "hosts", actions: ["ec2:DescribeInstances"] },
   ],
   "send-command": [
     { on: "secret", actions: ["secretsmanager:DescribeSecret"] },
@@ -117,30 +159,51 @@ export const PERMISSIONS: Readonly<Record<FunctionName, readonly Permission[]>> 
     { on: "placeRoles", actions: ["sts:AssumeRole"] },
     { on: "hosts", actions: ["ec2:DescribeInstances"] },
   ],
+  "retire-login-password": [
+    {
+      on: "secret",
+      actions: [
+        "secretsmanager:DescribeSecret",
+        "secretsmanager:GetSecretValue",
+        "secretsmanager:ListSecretVersionIds",
+        "secretsmanager:UpdateSecretVersionStage",
+        "secretsmanager:TagResource",
+      ],
+    },
+    { on: "secretKey", actions: ["kms:Decrypt"] },
+    { on: "placeRoles", actions: ["sts:AssumeRole"] },
+    { on: "hosts", actions: ["ec2:DescribeInstances"] },
+  ],
 };
 
-/** Which functions may do an action. */
-export function functionsWith(action: string): FunctionName[] {
-  return FUNCTION_NAMES.filter((name) => PERMISSIONS[name].some(({ actions }) => actions.includes(action)));
+/** What a function asks for in the service of rotations of these kinds. */
+export function actionsOf(name: FunctionName, kinds: readonly Kind[]): string[] {
+  const lines = PERMISSIONS[name].filter(({ of: kind }) => kind === undefined || kinds.includes(kind));
+  return lines.flatMap(({ actions }) => actions).sort();
 }
 
-/** Which functions work in other accounts, through a role there. */
-export function functionsThatAssumeRoles(): FunctionName[] {
-  return functionsWith("sts:AssumeRole");
+/** Which functions may do an action: all of them, or those of `among`. */
+export function functionsWith(action: string, among: readonly FunctionName[] = FUNCTION_NAMES): FunctionName[] {
+  return among.filter((name) => PERMISSIONS[name].some(({ actions }) => actions.includes(action)));
 }
 
-/** The policy of a function: its lines of the table, on the resources of every rotation. */
+/** Which functions work in other accounts for these rotations, through a role there. */
+export function functionsThatAssumeRoles(rotations: readonly Rotation[]): FunctionName[] {
+  return functionsWith("sts:AssumeRole", functionsFor(rotations));
+}
+
+/** The policy of a function: its lines of the table, on the resources of every rotation that it serves. */
 export function policyOf(
   name: FunctionName,
   deployment: Deployment,
   resources: readonly RotationResources[],
 ): PolicyStatement[] {
-  const rotations = deployment.rotations;
-  return PERMISSIONS[name].flatMap(({ on, actions }) =>
-    isPlaceTarget(on)
-      ? inPlaces(on, actions, rotations, deployment.home.account)
-      : atHome(on, actions, deployment, resources),
-  );
+  return PERMISSIONS[name].flatMap(({ on, of: kind = OF_A_KIND[name], actions }) => {
+    const served = resources.filter(({ rotation }) => (kind ?? rotation.settings.kind) === rotation.settings.kind);
+    if (!isPlaceTarget(on)) return atHome(on, actions, deployment, served);
+    const rotations = served.map(({ rotation }) => rotation);
+    return inPlaces(on, actions, rotations, deployment.home.account);
+  });
 }
 
 /** What a role of an account with hosts may do: what the functions may do there, together, and be told what it may. */
@@ -148,7 +211,7 @@ export function policyOfPlaces(roleArn: string, rotations: readonly Rotation[]):
   const { account } = roleOfArn(roleArn);
   const targets: readonly PlaceTarget[] = ["hosts", "documents", "commandedInstances", "ledger"];
   const work = targets.flatMap((target) => {
-    const lines = FUNCTION_NAMES.flatMap((name) => PERMISSIONS[name].filter(({ on }) => on === target));
+    const lines = functionsFor(rotations).flatMap((name) => PERMISSIONS[name].filter(({ on }) => on === target));
     const actions = [...new Set(lines.flatMap((line) => line.actions))].sort();
     return inPlaces(target, actions, rotations, account);
   });
@@ -163,9 +226,10 @@ function isPlaceTarget(on: HomeTarget | PlaceTarget): on is PlaceTarget {
 function atHome(
   on: HomeTarget,
   actions: readonly string[],
-  { home, rotations }: Deployment,
+  { home, rotations: all }: Deployment,
   resources: readonly RotationResources[],
 ): PolicyStatement[] {
+  const rotations = resources.map(({ rotation }) => rotation);
   switch (on) {
     case "secret":
       return allow(
@@ -181,7 +245,7 @@ function atHome(
     case "user":
       return allow(
         actions,
-        resources.map(({ userArn }) => userArn),
+        resources.flatMap(({ userArn }) => userArn ?? []),
       );
     case "placeRoles":
       return allow(actions, [
@@ -196,8 +260,10 @@ function atHome(
     case "functionRoles":
       return allow(
         actions,
-        FUNCTION_NAMES.map((name) => functionRoleArn(home, name)),
+        functionsFor(all).map((name) => functionRoleArn(home, name)),
       );
+    case "nothing":
+      return allow(actions, rotations.length === 0 ? [] : ["*"]);
   }
 }
 
@@ -234,9 +300,8 @@ function inPlaces(
 
 /** A document that another account shares is named by its ARN; one of Amazon's own has no account in it. */
 function documentArns({ settings }: Rotation, { account, region }: Place): string[] {
-  const names = [settings.document.name, settings.inspectDocument.name];
   const owner = (name: string) => (/^(AWS|Amazon)/.test(name) ? "" : account);
-  return names.map((name) =>
+  return documentNames(settings).map((name) =>
     name.startsWith("arn:") ? name : arn("ssm", { account: owner(name), region }, `document/${name}`),
   );
 }

@@ -18,7 +18,7 @@ export class PlaceRoles extends Construct {
       const { path, name } = roleOfArn(roleArn);
       // The account is the principal and the roles are a condition, so that the stacks need no order.
       const functions = new PrincipalWithConditions(new ArnPrincipal(iamArn(home, "root")), {
-        ArnEquals: { "aws:PrincipalArn": functionsThatAssumeRoles().map((it) => functionRoleArn(home, it)) },
+        ArnEquals: { "aws:PrincipalArn": functionsThatAssumeRoles(theirs).map((it) => functionRoleArn(home, it)) },
       });
       const work = policyOfPlaces(roleArn, theirs);
       const role = new Role(this, name, {

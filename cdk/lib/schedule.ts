@@ -31,7 +31,7 @@ export class Schedule extends Construct {
     const role = this.makeRole(deployment);
     const days = settings.schedule.rotateEveryDays;
     this.make("rotate", role, {
-      description: `Rotates the key every ${days} days`,
+      description: `Rotates the ${settings.kind === "iamAccessKey" ? "key" : "password"} every ${days} days`,
       scheduleExpression: days === 1 ? "rate(1 day)" : `rate(${days} days)`,
       startDate: nextOfSeries(new Date(deploy.firstRotation), days, now).toISOString(),
     });

@@ -11,8 +11,9 @@ import { CfnResourcePolicy, CfnSecret } from "aws-cdk-lib/aws-secretsmanager";
 import { Construct } from "constructs";
 import type { NamedSecret } from "./host-policy";
 import { arn, functionRoleArn, iamArn, roleOfArn, rotationName } from "./names";
-import { functionsWith } from "./permissions";
+import { functionsOf, functionsWith } from "./permissions";
 import type { Deployment, Rotation } from "./rotations";
+import type { Settings } from "./settings";
 
 /** What the owners of the account may do with the key by their own policies: all but use it. */
 const KEY_ADMINISTRATION = [
@@ -59,11 +60,11 @@ export class RotatedSecret extends Construct {
     }
     this.keyArn = secretKey ?? this.makeKey().keyArn;
     const { settings } = rotation;
-    // Without a value: Secrets Manager's own generator would store something that is no access key, and the first
-    // rotation makes one. The key in use is stored by hand where there is one.
+    // Without a value: Secrets Manager's own generator would store something that no server takes, and the first
+    // rotation makes one that it does. The key or password in use is stored by hand where there is one.
     const secret = new CfnSecret(this, "secret", {
       name: settings.secret.id,
-      description: `Access key of the user ${settings.user}; ${rotationName(settings.rotation)} rotates it`,
+      description: `${whatIn(settings)}; ${rotationName(settings.rotation)} rotates it`,
       kmsKeyId: this.keyArn,
     });
     this.stay(secret);
@@ -84,10 +85,13 @@ export class RotatedSecret extends Construct {
   /** Roles that read the value. */
   private get readers(): string[] {
     const { hostRoles, readers, breakGlass } = this.rotation.deploy;
-    const functions = functionsWith("secretsmanager:GetSecretValue").map((it) =>
-      functionRoleArn(this.deployment.home, it),
-    );
-    return [...functions, ...hostRoles, ...readers, ...breakGlass];
+    return [...this.functionsThat("secretsmanager:GetSecretValue"), ...hostRoles, ...readers, ...breakGlass];
+  }
+
+  /** Roles of those of its functions that may do an action. */
+  private functionsThat(action: string): string[] {
+    const its = functionsOf(this.rotation.settings.kind);
+    return functionsWith(action, its).map((name) => functionRoleArn(this.deployment.home, name));
   }
 
   private readersOnly(): PolicyDocument {
@@ -117,10 +121,7 @@ export class RotatedSecret extends Construct {
     const { home } = this.deployment;
     const { settings, deploy } = this.rotation;
     const throughSecretsManager = { "kms:ViaService": `secretsmanager.${home.region}.amazonaws.com` };
-    const writers = [
-      ...functionsWith("secretsmanager:PutSecretValue").map((it) => functionRoleArn(home, it)),
-      ...deploy.breakGlass,
-    ];
+    const writers = [...this.functionsThat("secretsmanager:PutSecretValue"), ...deploy.breakGlass];
     const use = (sid: string, action: string, roles: readonly string[]) =>
       new PolicyStatement({
         sid,
@@ -173,6 +174,13 @@ export class RotatedSecret extends Construct {
   private stay(resource: CfnResource): void {
     resource.applyRemovalPolicy(this.stays ? RemovalPolicy.RETAIN_ON_UPDATE_OR_DELETE : RemovalPolicy.DESTROY);
   }
+}
+
+/** What the secret holds, for whoever finds it in the console. */
+function whatIn(settings: Settings): string {
+  if (settings.kind === "iamAccessKey") return `Access key of the user ${settings.user}`;
+  // Secrets Manager takes 2,048 characters, and two names have 256 at most.
+  return `Password of the login ${settings.login.names.join(" or ")}`;
 }
 
 /** The secret of a rotation as another account's policies name it, with nothing from a template. */

@@ -1,7 +1,8 @@
 // What no schema can say: that a rotation's settings hold together. The functions refuse the same (Settings::check in
 // functions/rotation/src/settings.rs), but only when a run begins; here it is refused before anything is deployed.
 
-import { InvalidSettings, type Settings } from "./settings";
+import { loginRules } from "./login-contradictions";
+import { type AccessKeySettings, InvalidSettings, type Settings } from "./settings";
 
 /** Characters of the lists that a command carries: what SSM's 64 KB leave beside the document. */
 const LISTS_OF_A_COMMAND = 1_500;
@@ -14,7 +15,8 @@ const TEMPORARY_NAME = 21;
 /** The state machine's own limit of 12 hours, less what is not spent on waves. */
 const WAVES_SECONDS = 40_000;
 
-interface Rule {
+/** What must not be, where it stands, and what to do about it. */
+export interface Rule {
   readonly path: string;
   readonly isBroken: boolean;
   readonly problem: string;
@@ -23,23 +25,47 @@ interface Rule {
 
 /** Refuses settings that contradict themselves, at the first contradiction. */
 export function refuseContradictions(settings: Settings, at: string): void {
-  const rules = [documentRules, scheduleRules, waveRules, credentialRules, fleetRules].flatMap((of) => of(settings));
+  const ofItsKind =
+    settings.kind === "iamAccessKey"
+      ? [retirementRules, credentialRules].flatMap((of) => of(settings))
+      : loginRules(settings);
+  const rules = [
+    ...documentRules(settings),
+    ...scheduleRules(settings),
+    ...ofItsKind,
+    ...waveRules(settings),
+    ...fleetRules(settings),
+  ];
   const broken = rules.find((rule) => rule.isBroken);
   if (broken !== undefined) throw new InvalidSettings(`${at}.${broken.path}`, broken.problem, broken.remedy);
 }
 
-function documentRules({ document, inspectDocument }: Settings): Rule[] {
+function documentRules({ kind, document, inspectDocument }: Settings): Rule[] {
+  const [alters, reader] =
+    kind === "iamAccessKey" ? ["credentials", "inspect-s3-credential"] : ["logins", "inspect-sql-login"];
   return [
     {
       path: "inspectDocument.name",
       isBroken: inspectDocument.name === document.name,
-      problem: "it is the document that alters credentials (document.name), and a plan must change nothing",
-      remedy: "Name a document that only reads, such as the default inspect-s3-credential",
+      problem: `it is the document that alters ${alters} (document.name), and a plan must change nothing`,
+      remedy: `Name a document that only reads, such as the default ${reader}`,
     },
   ];
 }
 
-function scheduleRules({ schedule, waves }: Settings): Rule[] {
+function scheduleRules({ kind, schedule }: Settings): Rule[] {
+  const what = kind === "iamAccessKey" ? "key" : "password";
+  return [
+    {
+      path: "schedule.maximumAgeDays",
+      isBroken: schedule.maximumAgeDays <= schedule.rotateEveryDays,
+      problem: `a ${what} may be ${schedule.maximumAgeDays} days old and is rotated every ${schedule.rotateEveryDays}`,
+      remedy: "Leave a margin: rotate earlier than the policy asks for",
+    },
+  ];
+}
+
+function retirementRules({ schedule, waves }: AccessKeySettings): Rule[] {
   const slotIsFreeAfter = schedule.overlapDays + schedule.deleteAfterDays + Math.ceil(schedule.quietPeriodHours / 24);
   const longest = waves.waveTimeoutSeconds;
   return [
@@ -48,12 +74,6 @@ function scheduleRules({ schedule, waves }: Settings): Rule[] {
       isBroken: schedule.rotateEveryDays <= slotIsFreeAfter,
       problem: `a user has two key slots, and the old key holds one for overlapDays + quietPeriodHours + deleteAfterDays, ${slotIsFreeAfter} days`,
       remedy: "Rotate less often, or shorten these waits",
-    },
-    {
-      path: "schedule.maximumAgeDays",
-      isBroken: schedule.maximumAgeDays <= schedule.rotateEveryDays,
-      problem: `a key may be ${schedule.maximumAgeDays} days old and is rotated every ${schedule.rotateEveryDays}`,
-      remedy: "Leave a margin: rotate earlier than the policy asks for",
     },
     {
       path: "schedule.overlapDays",
@@ -89,7 +109,7 @@ function waveRules({ waves }: Settings): Rule[] {
   ];
 }
 
-function credentialRules(settings: Settings): Rule[] {
+function credentialRules(settings: AccessKeySettings): Rule[] {
   const { credentials, foreignCredentials, sqlServer, proof } = settings;
   const lists = [...credentials, ...foreignCredentials, ...sqlServer.endpoints];
   const characters = lists.reduce((sum, word) => sum + word.length + 1, 0);

@@ -11,20 +11,55 @@ import { refuseContradictions } from "./settings-contradictions";
 export const STATE_MACHINE_FOLDER = join(__dirname, "..", "..", "statemachine");
 
 /** Settings as the state machine carries them: complete. */
-export interface Settings {
+export type Settings = AccessKeySettings | LoginRotationSettings;
+
+/** What is rotated. */
+export type Kind = Settings["kind"];
+
+/** What every rotation is told. */
+interface SharedSettings {
   readonly rotation: string;
   readonly secret: { readonly id: string; readonly format: "json" | "plain" };
-  readonly user: string;
-  readonly credentials: readonly string[];
-  readonly foreignCredentials: readonly string[];
   readonly fleet: { readonly tags: readonly TagCondition[]; readonly targets: readonly AccountTarget[] };
   readonly document: { readonly name: string; readonly version: string; readonly logGroup: string };
   readonly inspectDocument: { readonly name: string; readonly version: string };
   readonly sqlServer: { readonly administratorSecret?: string; readonly endpoints: readonly string[] };
-  readonly proof: { readonly kind: "backup" | "none"; readonly prefix: string };
   readonly schedule: ScheduleSettings;
   readonly waves: WaveSettings;
   readonly topic: string;
+}
+
+/** The access key of an IAM user, which SQL Server backs up to S3 with. */
+export interface AccessKeySettings extends SharedSettings {
+  readonly kind: "iamAccessKey";
+  readonly user: string;
+  readonly credentials: readonly string[];
+  readonly foreignCredentials: readonly string[];
+  readonly proof: { readonly kind: "backup" | "none"; readonly prefix: string };
+  readonly schedule: ScheduleSettings & RetirementSettings;
+}
+
+/** The password of a SQL Server login, or of two that take turns. */
+export interface LoginRotationSettings extends SharedSettings {
+  readonly kind: "sqlServerLogin";
+  readonly login: LoginSettings;
+}
+
+export interface LoginSettings {
+  readonly names: readonly string[];
+  readonly instances: readonly string[];
+  readonly createMissing: boolean;
+  readonly containedDatabases: readonly string[];
+  readonly replicaGroups: readonly string[];
+  readonly password: PasswordRules;
+}
+
+export interface PasswordRules {
+  readonly excludeCharacters: string;
+  readonly excludeUppercase: boolean;
+  readonly excludeLowercase: boolean;
+  readonly excludeNumbers: boolean;
+  readonly excludePunctuation: boolean;
 }
 
 /** One condition on the tags of an instance. */
@@ -43,10 +78,14 @@ export interface AccountTarget {
 export interface ScheduleSettings {
   readonly rotateEveryDays: number;
   readonly maximumAgeDays: number;
+  readonly paused: boolean;
+}
+
+/** When an old key goes. */
+export interface RetirementSettings {
   readonly overlapDays: number;
   readonly quietPeriodHours: number;
   readonly deleteAfterDays: number;
-  readonly paused: boolean;
 }
 
 export interface WaveSettings {
@@ -75,6 +114,9 @@ export type Json = null | boolean | number | string | Json[] | { [name: string]:
 interface SchemaNode {
   readonly default?: Json;
   readonly properties?: { readonly [name: string]: SchemaNode };
+  readonly if?: { readonly properties: { readonly kind: { readonly const: string } } };
+  readonly then?: SchemaNode;
+  readonly else?: SchemaNode;
 }
 
 /** Reads a JSON file. */
@@ -82,9 +124,19 @@ export function readJson(path: string): Json {
   return JSON.parse(readFileSync(path, "utf8")) as Json;
 }
 
-/** Fills in the schema's defaults, property by property; an object that is itself a default is completed in turn. */
+/**
+ * Fills in the schema's defaults, property by property; an object that is itself a default is completed in turn. What
+ * only one kind of rotation has stands in the branches of the schema's `if`.
+ */
 export function fillDefaults(schema: SchemaNode, value: Json): void {
   if (!isObject(value)) return;
+  fillProperties(schema, value);
+  const kind = schema.if?.properties.kind.const;
+  const branch = kind === undefined ? undefined : value.kind === kind ? schema.then : schema.else;
+  if (branch !== undefined) fillProperties(branch, value);
+}
+
+function fillProperties(schema: SchemaNode, value: { [name: string]: Json }): void {
   for (const [name, rule] of Object.entries(schema.properties ?? {})) {
     if (rule.default !== undefined && value[name] === undefined) value[name] = structuredClone(rule.default);
     const member = value[name];
@@ -97,9 +149,11 @@ export function completeBySchema(schemaPath: string, given: Json, at: string): J
   const schema = readJson(schemaPath);
   const value = structuredClone(given);
   fillDefaults(schema as SchemaNode, value);
-  const validate = new Ajv2020({ allErrors: false, strict: false }).compile(schema as object);
+  const validate = new Ajv2020({ allErrors: true, strict: false }).compile(schema as object);
   if (validate(value)) return value;
-  const error = validate.errors?.[0];
+  const errors = validate.errors ?? [];
+  // A kind that there is not makes every setting of the kind that was meant look wrong.
+  const error = errors.find(({ instancePath }) => instancePath === "/kind") ?? errors[0];
   if (error === undefined) throw new InvalidSettings(at, "is not valid", `See ${schemaPath}`);
   throw new InvalidSettings(pathOf(error, at), problemOf(error), remedyOf(error, schemaPath));
 }
@@ -126,6 +180,8 @@ function problemOf(error: ErrorObject): string {
   switch (error.keyword) {
     case "additionalProperties":
       return `there is no setting ${JSON.stringify(error.params.additionalProperty)}`;
+    case "unevaluatedProperties":
+      return `there is no setting ${JSON.stringify(error.params.unevaluatedProperty)} for this kind of rotation`;
     case "required":
       return `${JSON.stringify(error.params.missingProperty)} is missing`;
     case "enum":

@@ -16,8 +16,9 @@ import {
   StateMachine,
 } from "aws-cdk-lib/aws-stepfunctions";
 import { Construct } from "constructs";
-import type { Functions } from "./functions";
-import { defaultBusArn, EVENT_SOURCE, FUNCTION_NAMES, rotationName } from "./names";
+import { type Functions, stateOf } from "./functions";
+import { defaultBusArn, EVENT_SOURCE, type FunctionName, rotationName } from "./names";
+import { functionsOf } from "./permissions";
 import type { Deployment, Rotation } from "./rotations";
 import { isObject, type Json, type Settings, STATE_MACHINE_FOLDER } from "./settings";
 import { acknowledgeWildcard } from "./wildcards";
@@ -34,7 +35,7 @@ export class RotationStateMachine extends Construct {
     const name = rotationName(settings.rotation);
     const definition = withSettings(readDefinition(), settings);
     const substitutions = Object.fromEntries(
-      FUNCTION_NAMES.map((it) => [tokenOf(it), functions.byName[it].functionArn]),
+      functionsOf(settings.kind).map((it) => [tokenOf(it), functions.arnOf(it)]),
     );
     refuseOtherTokens(definition, Object.keys(substitutions));
     const role = new Role(this, "role", {
@@ -96,10 +97,9 @@ export function withSettings(definition: string, settings: Settings): string {
   return filled;
 }
 
-/** The token of a function in the definition. */
-function tokenOf(name: string): string {
-  const words = name.split("-").map((word) => word.charAt(0).toUpperCase() + word.slice(1));
-  return `${words.join("")}FunctionArn`;
+/** The token of a function in the definition is its state's, which every kind of rotation has. */
+function tokenOf(name: FunctionName): string {
+  return `${stateOf(name)}FunctionArn`;
 }
 
 /** Tokens and functions must match: CloudFormation would leave a misspelt one as it is. */

@@ -94,6 +94,7 @@ export class Traces {
         this.say(`kept:   ${version} ${JSON.stringify(labels)}`);
       }
     }
+    if (settings.kind !== "iamAccessKey") return;
     const keys = this.ifThere("iam", "list-access-keys", "--user-name", settings.user);
     for (const key of list(keys, "AccessKeyMetadata")) {
       this.say(`kept: key ${text(key, "AccessKeyId")} of ${settings.user}, ${text(key, "Status")}`);

@@ -5,8 +5,8 @@
 
 import { EventField } from "aws-cdk-lib/aws-events";
 import { Construct } from "constructs";
-import { arn, FUNCTION_NAMES, functionRoleArn } from "./names";
-import { functionsWith } from "./permissions";
+import { arn, functionRoleArn } from "./names";
+import { functionsOf, functionsWith } from "./permissions";
 import type { Deployment, Rotation } from "./rotations";
 import { type Telling, tell, type Watch } from "./telling-rule";
 
@@ -46,7 +46,9 @@ export class TrailRules extends Construct {
   ) {
     super(scope, id);
     const secretIds = this.secretIds(secretArn);
-    for (const watch of [this.secretOfOthers(secretIds), this.ownRotation(secretIds), this.keysOfOthers()]) {
+    const { settings } = rotation;
+    const ofKeys = settings.kind === "iamAccessKey" ? [this.keysOfOthers(settings.user)] : [];
+    for (const watch of [this.secretOfOthers(secretIds), this.ownRotation(secretIds), ...ofKeys]) {
       tell(this, telling, watch);
     }
   }
@@ -92,8 +94,7 @@ export class TrailRules extends Construct {
     };
   }
 
-  private keysOfOthers(): Watch {
-    const { user } = this.rotation.settings;
+  private keysOfOthers(user: string): Watch {
     return {
       name: "keys",
       description: "Others changed the user's access keys",
@@ -120,7 +121,8 @@ export class TrailRules extends Construct {
 
   /** Whoever acts is no function of ours that may: another role, or no role at all. */
   private byOthers(actions: readonly string[]): object[] {
-    const ours = FUNCTION_NAMES.filter((name) => actions.some((action) => functionsWith(action).includes(name)));
+    const its = functionsOf(this.rotation.settings.kind);
+    const ours = its.filter((name) => actions.some((action) => functionsWith(action, [name]).length > 0));
     const roles = ours.map((name) => functionRoleArn(this.deployment.home, name));
     const issuer = (test: object) => ({ userIdentity: { sessionContext: { sessionIssuer: { arn: [test] } } } });
     return [issuer({ "anything-but": roles }), issuer({ exists: false })];

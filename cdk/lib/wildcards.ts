@@ -13,6 +13,7 @@ const DELIVERY = "Step Functions' log delivery is no resource, and AWS's guide t
 export const WITHOUT_RESOURCE: Readonly<Record<string, string>> = {
   "ec2:DescribeInstances": "EC2's Describe actions have no resource-level permissions",
   "ssm:DescribeInstanceInformation": `it lists a region's managed nodes; ${NO_TYPE}`,
+  "secretsmanager:GetRandomPassword": `it makes a password and touches no secret; ${NO_TYPE}`,
   "ssm:ListCommands": `it lists a region's commands; ${NO_TYPE}`,
   "ssm:ListCommandInvocations": `SSM makes a command's id; ${NO_TYPE}`,
   "ssm:CancelCommand": `SSM makes a command's id; ${NO_TYPE}`,

@@ -35,6 +35,13 @@ export function example(): JsonObject {
   return file;
 }
 
+/** The example with a rotation of each kind. */
+export function exampleOfBothKinds(): JsonObject {
+  const file = readJson(join(__dirname, "..", "examples", "keys-and-logins.json"));
+  if (!isObject(file)) throw new Error("keys-and-logins.json is no object");
+  return file;
+}
+
 /** The example's one rotation. */
 export function exampleRotation(file: JsonObject): JsonObject {
   const [rotation] = file.rotations as Json[];
@@ -53,8 +60,8 @@ export class Deployed {
   static async synthesised(
     change: (file: JsonObject) => void = () => undefined,
     add: (stack: Stack) => void = () => undefined,
+    file: JsonObject = example(),
   ): Promise<Deployed> {
-    const file = example();
     change(file);
     const binariesFolder = folderOfBinaries(0x3e);
     const outdir = mkdtempSync(join(tmpdir(), "cdk-test-"));

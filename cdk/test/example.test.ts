@@ -6,8 +6,11 @@ import { Architecture } from "aws-cdk-lib/aws-lambda";
 import { Queue } from "aws-cdk-lib/aws-sqs";
 import { beforeAll, describe, expect, it } from "vitest";
 import { architectureOf } from "../lib/functions";
-import { FUNCTION_NAMES } from "../lib/names";
+import { functionsOf } from "../lib/permissions";
 import { Deployed, elf, exampleRotation, folderOfBinaries, type JsonObject, listOf, objectsIn } from "./deployed";
+
+/** The functions of a deployment that rotates access keys only. */
+const ITS_FUNCTIONS = functionsOf("iamAccessKey");
 
 let deployed: Deployed;
 beforeAll(async () => {
@@ -32,7 +35,7 @@ describe("cdk-nag", () => {
 describe("the functions", () => {
   it("are one set of small binaries, as built, without a secret in their environment", () => {
     const functions = deployed.all("AWS::Lambda::Function");
-    expect(functions).toHaveLength(FUNCTION_NAMES.length);
+    expect(functions, "those of its kind, and no others").toHaveLength(ITS_FUNCTIONS.length);
     for (const { Properties } of functions) {
       expect(Properties).toMatchObject({
         Runtime: "provided.al2023",
@@ -48,7 +51,7 @@ describe("the functions", () => {
       "credential-rotation-plan-rotation",
     ]);
     const keys = new Set(functions.map(({ Properties }) => (Properties.Code as JsonObject).S3Key));
-    expect(keys.size, "every function has its own binary").toBe(FUNCTION_NAMES.length);
+    expect(keys.size, "every function has its own binary").toBe(ITS_FUNCTIONS.length);
   });
 
   it("have the memory that was measured: more where a fleet is read", () => {
@@ -76,7 +79,7 @@ describe("the functions", () => {
       "credential-rotation-plan-rotation",
     ).Properties;
     const roles = JSON.parse(String((Environment as { Variables: JsonObject }).Variables.FUNCTION_ROLES)) as JsonObject;
-    expect(Object.keys(roles)).toEqual([...FUNCTION_NAMES]);
+    expect(Object.keys(roles)).toEqual(ITS_FUNCTIONS);
     expect(roles["send-command"]).toBe("arn:aws:iam::111122223333:role/credential-rotation-send-command");
   });
 

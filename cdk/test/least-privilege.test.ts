@@ -4,21 +4,25 @@ import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { beforeAll, describe, expect, it } from "vitest";
 import { FUNCTION_NAMES } from "../lib/names";
-import { functionsWith, PERMISSIONS } from "../lib/permissions";
+import { actionsOf, functionsOf, functionsWith, PERMISSIONS } from "../lib/permissions";
 import type { Json } from "../lib/settings";
 import { reasonOf, WITHOUT_RESOURCE } from "../lib/wildcards";
-import { Deployed, exampleRotation, type JsonObject, listOf, objectsIn } from "./deployed";
+import { Deployed, exampleOfBothKinds, type JsonObject, listOf, objectsIn } from "./deployed";
 
 let deployed: Deployed;
+let ofBothKinds: Deployed;
 beforeAll(async () => {
-  deployed = await Deployed.synthesised((file) => {
+  const inTwoAccounts = (file: JsonObject) => {
     (file.deploy as JsonObject).hostRoles = [111122223333, 444455556666].map((it) => `arn:aws:iam::${it}:role/hosts`);
-    const { fleet } = exampleRotation(file) as { fleet: { targets: Json[] } };
-    fleet.targets = [
-      { account: "111122223333", regions: ["eu-west-1", "eu-central-1"] },
-      { account: "444455556666", role: "arn:aws:iam::444455556666:role/ops/hosts", regions: ["eu-west-1"] },
-    ];
-  });
+    for (const { fleet } of file.rotations as { fleet: { targets: Json[] } }[]) {
+      fleet.targets = [
+        { account: "111122223333", regions: ["eu-west-1", "eu-central-1"] },
+        { account: "444455556666", role: "arn:aws:iam::444455556666:role/ops/hosts", regions: ["eu-west-1"] },
+      ];
+    }
+  };
+  deployed = await Deployed.synthesised(inTwoAccounts);
+  ofBothKinds = await Deployed.synthesised(inTwoAccounts, undefined, exampleOfBothKinds());
 });
 
 interface Statement {
@@ -31,9 +35,9 @@ interface Statement {
 }
 
 /** Every policy statement of every stack. */
-function statements(): Statement[] {
+function statements(of: Deployed): Statement[] {
   const ofResource = ["AWS::KMS::Key", "AWS::SecretsManager::ResourcePolicy"];
-  return [...deployed.templates.values()].flatMap((template) =>
+  return [...of.templates.values()].flatMap((template) =>
     Object.entries(template.Resources).flatMap(([where, { Type, Properties }]) =>
       [...objectsIn(Properties)]
         .filter((it) => it.Effect !== undefined && it.Action !== undefined)
@@ -55,13 +59,13 @@ function textOf(resource: Json): string {
 
 describe("policies", () => {
   it("allow no action with a wildcard", () => {
-    const allowed = statements().filter(({ effect }) => effect === "Allow");
+    const allowed = statements(ofBothKinds).filter(({ effect }) => effect === "Allow");
     expect(allowed.length).toBeGreaterThan(40);
     expect(allowed.flatMap(({ actions }) => actions).filter((action) => textOf(action).includes("*"))).toEqual([]);
   });
 
   it("name a resource wherever AWS lets them, and every wildcard has AWS's reason", () => {
-    const unexplained = statements()
+    const unexplained = statements(ofBothKinds)
       .filter(({ effect, isOfResource }) => effect === "Allow" && !isOfResource)
       .flatMap(({ where, actions, resources }) =>
         resources
@@ -74,7 +78,7 @@ describe("policies", () => {
   });
 
   it("have no other wildcards than the file for readers lists", async () => {
-    const lines = statements()
+    const lines = statements(ofBothKinds)
       .filter(({ effect, isOfResource }) => effect === "Allow" && !isOfResource)
       .flatMap(({ actions, resources }) =>
         actions.map(textOf).flatMap((action) =>
@@ -84,7 +88,8 @@ describe("policies", () => {
             .map((resource) => `${action}\n    ${resource}\n    ${reasonOf(resource, [action])}`),
         ),
       );
-    const head = "Wildcards in resources, over a fleet in two accounts and two regions: action, resource, why.\n\n";
+    const head =
+      "Wildcards in resources, of a rotation of each kind over a fleet in two accounts and two regions: action, resource, why.\n\n";
     const text = `${head}${[...new Set(lines)].sort().join("\n")}\n`;
     await expect(text).toMatchFileSnapshot("snapshots/wildcards.txt");
   });
@@ -97,12 +102,14 @@ describe("policies", () => {
   });
 
   it("list no action without a resource that nobody uses", () => {
-    const used = new Set(statements().flatMap(({ actions }) => actions));
+    const used = new Set(statements(ofBothKinds).flatMap(({ actions }) => actions));
     expect(Object.keys(WITHOUT_RESOURCE).filter((action) => !used.has(action))).toEqual([]);
   });
 
   it("of a secret or a key say `*` of itself only, and never allow without naming who", () => {
-    for (const { where, effect, condition, actions } of statements().filter(({ isOfResource }) => isOfResource)) {
+    for (const { where, effect, condition, actions } of statements(ofBothKinds).filter(
+      ({ isOfResource }) => isOfResource,
+    )) {
       const isAdministration = actions.includes("kms:PutKeyPolicy");
       const text = JSON.stringify(condition ?? {});
       // Or who reads nothing: Secrets Manager only asks whether a key may be used.
@@ -141,17 +148,18 @@ describe("functions", () => {
   });
 
   it("have exactly the permissions of the table, and their logs", () => {
-    for (const name of FUNCTION_NAMES) {
+    for (const name of functionsOf("iamAccessKey")) {
       const granted = new Set(statementsOf(name).flatMap(({ actions }) => actions.map(textOf)));
-      const expected = new Set(PERMISSIONS[name].flatMap(({ actions }) => actions));
+      const expected = new Set(actionsOf(name, ["iamAccessKey"]));
       for (const action of ["logs:CreateLogStream", "logs:PutLogEvents"]) expected.add(action);
       expect([...granted].sort(), name).toEqual([...expected].sort());
     }
   });
 
-  it("that make and store keys are one, and a plan can do neither", () => {
+  it("that make and store a credential are one for each kind, and a plan can do neither", () => {
     expect(functionsWith("iam:CreateAccessKey")).toEqual(["rotate-iam-key"]);
-    expect(functionsWith("secretsmanager:PutSecretValue")).toEqual(["rotate-iam-key"]);
+    expect(functionsWith("secretsmanager:GetRandomPassword")).toEqual(["rotate-login-password"]);
+    expect(functionsWith("secretsmanager:PutSecretValue")).toEqual(["rotate-iam-key", "rotate-login-password"]);
     const reads = /:(Describe|Get|List|Simulate|Decrypt|AssumeRole)/;
     const ofPlan = PERMISSIONS["plan-rotation"].flatMap(({ actions }) => actions);
     expect(ofPlan.filter((action) => !reads.test(action))).toEqual([]);
@@ -174,7 +182,7 @@ describe("functions", () => {
   });
 
   it("have the permissions that the file for readers and for the local AWS lists", async () => {
-    const table = FUNCTION_NAMES.map((name) => [name, PERMISSIONS[name].flatMap(({ actions }) => actions).sort()]);
+    const table = FUNCTION_NAMES.map((name) => [name, actionsOf(name, ["iamAccessKey", "sqlServerLogin"])]);
     const text = `${JSON.stringify(Object.fromEntries(table), null, 2)}\n`;
     await expect(text).toMatchFileSnapshot("snapshots/permissions.json");
   });
@@ -204,7 +212,7 @@ function statementsOf(name: string): Statement[] {
   const role = Object.entries(deployed.template().Resources).find(
     ([, it]) => it.Type === "AWS::IAM::Role" && it.Properties.RoleName === `credential-rotation-${name}`,
   );
-  return statements()
+  return statements(deployed)
     .filter(({ where }) => where === role?.[0])
     .filter(isWork);
 }

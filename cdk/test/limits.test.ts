@@ -1,17 +1,16 @@
-// AWS's limits, for deployments as large as rotations.schema.json lets them be.
+// AWS's limits, for deployments as large as rotations.schema.json lets them be, of either kind.
 
 import { beforeAll, describe, expect, it } from "vitest";
 import type { Json } from "../lib/settings";
-import { Deployed, exampleRotation } from "./deployed";
+import { Deployed, exampleRotation, type JsonObject } from "./deployed";
 
 /** The longest name that a rotation may have. */
 const NAME = "a-rotation-of-thirty-two-letters";
 const REGIONS = ["eu-west-1", "eu-central-1", "us-east-1", "ap-southeast-1"];
 
-let deployed: Deployed;
-beforeAll(async () => {
-  deployed = await Deployed.synthesised((file) => {
-    const one = exampleRotation(file);
+async function eightRotations(ofLogins: boolean): Promise<Deployed> {
+  return Deployed.synthesised((file) => {
+    const { user: _, credentials: __, ...shared } = exampleRotation(file);
     file.rotations = Array.from({ length: 8 }, (_, index): Json => {
       const number = String(index).padStart(2, "0");
       const fleet = {
@@ -19,10 +18,14 @@ beforeAll(async () => {
         targets: [{ account: "111122223333", regions: REGIONS }],
       };
       const name = `${NAME.slice(0, 30)}${number}`;
-      return { ...one, rotation: name, user: name, secret: { id: name }, fleet };
+      const names = ["a", "b"].map((it) => `${number}${it.repeat(100)}`);
+      const what: JsonObject = ofLogins
+        ? { kind: "sqlServerLogin", login: { names } }
+        : { user: name, credentials: ["s3://sql-backups.s3.eu-west-1.amazonaws.com"] };
+      return { ...shared, ...what, rotation: name, secret: { id: name }, fleet };
     });
   });
-});
+}
 
 /** Names of a type, by the property that holds them. */
 const NAMED: [type: string, property: string, limit: number][] = [
@@ -35,7 +38,15 @@ const NAMED: [type: string, property: string, limit: number][] = [
   ["AWS::IAM::ManagedPolicy", "ManagedPolicyName", 128],
 ];
 
-describe("eight rotations with the longest names, each in four regions", () => {
+describe.each([
+  ["keys", false],
+  ["logins", true],
+])("eight rotations of %s with the longest names, each in four regions", (_, ofLogins) => {
+  let deployed: Deployed;
+  beforeAll(async () => {
+    deployed = await eightRotations(ofLogins);
+  });
+
   it.each(NAMED)("have names that %s takes", (type, property, limit) => {
     for (const stack of deployed.templates.keys()) {
       for (const { Properties } of deployed.all(type, stack)) {

@@ -5,7 +5,7 @@ import { AwsRefusal } from "../lib/aws-command-line";
 import { completeDeployment } from "../lib/rotations";
 import type { Json } from "../lib/settings";
 import { Traces } from "../lib/traces";
-import { example } from "./deployed";
+import { example, exampleOfBothKinds } from "./deployed";
 
 const HOME = { account: "111122223333", region: "eu-west-1" };
 const IDS = Array.from({ length: 51 }, (_, index) => `i-${index}`);
@@ -34,9 +34,12 @@ const ANSWERS: { [command: string]: Json } = {
   "iam list-access-keys": { AccessKeyMetadata: [{ AccessKeyId: "AKIAIOSFODNN7EXAMPLE", Status: "Active" }] },
 };
 
-/** Removes the example's traces with an account's credentials: the changes, and what was said. */
-function removed(account: string, answers = ANSWERS): { changes: string[][]; said: string[] } {
-  const [rotation] = completeDeployment(example()).rotations;
+/** Removes a rotation's traces with an account's credentials, the example's if none is given: the changes, and what was said. */
+function removed(
+  account: string,
+  answers = ANSWERS,
+  rotation = completeDeployment(example()).rotations[0],
+): { changes: string[][]; said: string[] } {
   if (rotation === undefined) throw new Error("no rotation");
   const changes: string[][] = [];
   const said: string[] = [];
@@ -61,6 +64,20 @@ function removed(account: string, answers = ANSWERS): { changes: string[][]; sai
 }
 
 describe("removing the traces", () => {
+  it("of logins lists the secret's versions, asks about no IAM user, and names no proofs in a bucket", () => {
+    const { "iam list-access-keys": _, ...withoutIam } = ANSWERS;
+    const { changes, said } = removed(
+      "111122223333",
+      withoutIam,
+      completeDeployment(exampleOfBothKinds()).rotations[1],
+    );
+    expect(said.filter((line) => line.startsWith("kept: ")).map((line) => line.split(" ")[1])).toEqual(
+      expect.arrayContaining(["secret"]),
+    );
+    expect(said.join("\n")).not.toMatch(/kept: (key|proofs)/);
+    expect(changes.map((words) => words.at(-1))).toContain("Key=credential-rotation:orders-login");
+  });
+
   it("takes the ledger's tag and the files from every host that bears it, fifty at a time", () => {
     const { changes } = removed("111122223333");
     const tags = changes.filter(([service, operation]) => service === "ec2" && operation === "delete-tags");

@@ -62,14 +62,6 @@ setup() {
   done
 }
 
-@test "an inspection of logins knows no function that changes anything either" {
-  local name
-  load_script inspect login
-  for name in write_marker change change_in create_login change_password grant_what_is_lacking log_in; do
-    refuses declare -F "$name"
-  done
-}
-
 @test "each document's files are one script in which shellcheck misses nothing" {
   local document kind
   for document in apply inspect; do

@@ -4,7 +4,8 @@
 load load
 
 setup() {
-  load_script apply login
+  # A shell reads one script: the last test is about the other.
+  [[ $BATS_TEST_DESCRIPTION == 'an inspection'* ]] || load_script apply login
   login_names=(app_a app_b)
   endpoint=localhost
 }
@@ -147,4 +148,12 @@ TABLE
   equals "$(right_in_words 'R~ALTER ROLE [a~b] ADD MEMBER~shop')" 'ALTER ROLE [a~b] ADD MEMBER in shop'
   equals "$(right_in_words 'P~GRANT VIEW SERVER STATE TO~')" 'GRANT VIEW SERVER STATE TO'
   equals "$(right_in_words 'U~WITH DEFAULT_SCHEMA = [dbo]~shop')" 'a user WITH DEFAULT_SCHEMA = [dbo] in shop'
+}
+
+@test "an inspection of logins knows no function that changes anything, and none that logs in" {
+  local name
+  load_script inspect login
+  for name in write_marker change change_in create_login change_password grant_what_is_lacking log_in; do
+    refuses declare -F "$name"
+  done
 }

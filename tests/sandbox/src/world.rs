@@ -219,7 +219,7 @@ impl World {
     pub fn deploy_settings(&mut self, settings: Value) -> Result<(), WorldError> {
         let administrator = self.settings.sql_server.administrator_secret.clone().unwrap_or_default();
         let (completed, settings) = deployment::check(with_administrator(settings, &administrator))?;
-        let (text, definition) = define(&completed, &self.lambda)?;
+        let (text, definition) = define(&completed, &settings, &self.lambda)?;
         self.machine = Arc::new(self.machine.updated(definition, text));
         self.cloud.deploy_state_machine(&self.machine);
         let arn =
