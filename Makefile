@@ -49,6 +49,7 @@ strangers: tools cdk/node_modules/.package-lock.json
 build:
 	cargo build --release --bins \
 	  -p enumerate-instances -p plan-rotation -p rotate-iam-key -p send-command -p poll-command -p promote-stage -p retire-iam-key \
+	  -p rotate-login-password -p retire-login-password \
 	  -p rotate-database-user
 
 tools:

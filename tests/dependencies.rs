@@ -38,7 +38,18 @@ fn no_function_carries_what_slows_its_start() {
 fn only_who_must_know_the_fleet_pays_for_the_ec2_crate() {
     let carrying: Vec<&str> =
         FUNCTIONS.into_iter().filter(|function| has(&crates_of(function), "aws-sdk-ec2")).collect();
-    assert_eq!(carrying, ["enumerate-instances", "plan-rotation", "send-command", "poll-command", "retire-iam-key"]);
+    assert_eq!(
+        carrying,
+        [
+            "enumerate-instances",
+            "plan-rotation",
+            "rotate-login-password",
+            "send-command",
+            "poll-command",
+            "retire-iam-key",
+            "retire-login-password",
+        ]
+    );
 }
 
 #[test]

@@ -75,6 +75,24 @@ pub fn settings() -> Value {
     })
 }
 
+/// The secret of a rotation of logins.
+pub const LOGIN_SECRET: &str = "app/sql-login";
+
+/// The settings of a rotation of these logins.
+pub fn login_settings(names: &[&str]) -> Value {
+    json!({
+        "rotation": "app-login",
+        "kind": "sqlServerLogin",
+        "secret": { "id": LOGIN_SECRET },
+        "login": { "names": names },
+        "fleet": {
+            "tags": [{ "key": "SQL", "values": ["2022"] }],
+            "targets": [{ "account": ACCOUNT, "regions": [HOME] }]
+        },
+        "topic": "arn:aws:sns:eu-west-1:111122223333:credential-rotation"
+    })
+}
+
 /// A world of a fleet under settings.
 pub async fn world(fleet: Value, settings: Value) -> World {
     let file: FleetFile = serde_json::from_value(fleet).expect("the test's fleet is a fleet file");

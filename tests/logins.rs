@@ -9,22 +9,6 @@ use sandbox::machine::{Execution, ExecutionStatus};
 use sandbox::world::World;
 use serde_json::{Value, json};
 
-const LOGIN_SECRET: &str = "app/sql-login";
-
-fn login_settings(names: &[&str]) -> Value {
-    json!({
-        "rotation": "app-login",
-        "kind": "sqlServerLogin",
-        "secret": { "id": LOGIN_SECRET },
-        "login": { "names": names },
-        "fleet": {
-            "tags": [{ "key": "SQL", "values": ["2022"] }],
-            "targets": [{ "account": ACCOUNT, "regions": [HOME] }]
-        },
-        "topic": "arn:aws:sns:eu-west-1:111122223333:credential-rotation"
-    })
-}
-
 /// A world with an application that reads the secret every ten seconds.
 async fn with_application(hosts: u32, settings: Value) -> World {
     let mut file = fleet((1..=hosts).map(host));
@@ -33,7 +17,7 @@ async fn with_application(hosts: u32, settings: Value) -> World {
     World::new(&file, settings, std::sync::Arc::new(|_| {})).await.expect("the world can be made")
 }
 
-fn said(execution: &Execution) -> String {
+fn said_by(execution: &Execution) -> String {
     format!("{} {:?} {:?}", execution.status, execution.error, execution.cause)
 }
 
@@ -43,16 +27,17 @@ fn report(execution: &Execution) -> String {
 
 async fn rotate(world: &mut World) -> Execution {
     let execution = world.run(json!({})).await;
-    assert_eq!(execution.status, ExecutionStatus::Succeeded, "{}", said(&execution));
+    assert_eq!(execution.status, ExecutionStatus::Succeeded, "{}", said_by(&execution));
     execution
 }
 
 fn current(world: &World) -> (String, String) {
     let secret = world.cloud.secret(LOGIN_SECRET).unwrap();
     let version = secret.labels["AWSCURRENT"].clone();
-    let login = secret.labels.iter().find_map(|(label, holder)| {
-        label.strip_prefix("login:").filter(|_| *holder == version).map(str::to_owned)
-    });
+    let login = secret
+        .labels
+        .iter()
+        .find_map(|(label, holder)| label.strip_prefix("login:").filter(|_| *holder == version).map(str::to_owned));
     (version, login.unwrap_or_default())
 }
 
@@ -87,4 +72,50 @@ async fn two_logins_take_turns_and_no_application_is_ever_refused() {
     let application = world.application.as_ref().unwrap();
     assert_eq!(application.failed_log_ins(), 0, "{:?}", application.gaps());
     assert!(world.auditor.findings().is_empty(), "{:?}", world.auditor.findings());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_host_that_does_not_answer_keeps_every_password_as_it_is_until_the_run_goes_on_without_it() {
+    let mut silent = host(3);
+    silent["unreachable"] = json!(true);
+    let mut world = world(fleet([host(1), host(2), silent]), login_settings(&["app"])).await;
+    let before = current(&world);
+    let said = fail(&mut world, json!({}), "HostsNotReady").await;
+    assert!(said.contains(&id(3)) && said.contains("without"), "{said}");
+    assert_eq!(current(&world).0, before.0);
+    assert_eq!(world.cloud.secret(LOGIN_SECRET).unwrap().labels.get("AWSPENDING"), None);
+    let execution = world.run(json!({ "mode": "rotate", "without": [id(3)] })).await;
+    assert_eq!(execution.status, ExecutionStatus::Succeeded, "{}", said_by(&execution));
+    assert_ne!(current(&world).0, before.0);
+    conclude(&world).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn names_that_would_break_out_of_a_script_or_a_statement_are_only_names() {
+    let names = ["o'brien] --", "$(touch x) \"y\" `z`"];
+    let mut world = with_application(2, login_settings(&names)).await;
+    rotate(&mut world).await;
+    assert_eq!(current(&world).1, names[1]);
+    rotate(&mut world).await;
+    assert_eq!(current(&world).1, names[0]);
+    assert_eq!(world.application.as_ref().unwrap().failed_log_ins(), 0);
+    conclude(&world).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_login_that_an_instance_lacks_is_an_error_before_anything_changes_and_not_a_new_login() {
+    let mut lacking = host(2);
+    lacking["sqlServers"][0]["withoutLogin"] = json!(true);
+    let mut world = world(fleet([host(1), lacking]), login_settings(&["app"])).await;
+    let said = fail(&mut world, json!({}), "HostsNotReady").await;
+    assert!(said.contains("LoginMissing"), "{said}");
+    conclude(&world).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_abandonment_of_nothing_is_nothing() {
+    let mut one = world(fleet([host(1)]), login_settings(&["app"])).await;
+    let execution = one.run(json!({ "mode": "abandon" })).await;
+    assert_eq!(execution.status, ExecutionStatus::Succeeded, "nothing is pending: {}", said_by(&execution));
+    conclude(&one).await;
 }

@@ -252,14 +252,15 @@ fn asked() -> BTreeMap<String, BTreeSet<String>> {
         { "account": "444455556666", "role": role, "regions": [HOME] }
     ]);
     let schema = read_json(&repository().join("statemachine/settings.schema.json")).unwrap();
-    let (_, settings) = complete(&schema, with(settings(), json!({ "fleet": { "targets": targets } }))).unwrap();
-    let hosts: Vec<_> = settings.places().into_iter().map(|place| (place, id(1).as_str().into())).collect();
     let (secret, user) = ("arn:aws:secretsmanager:eu-west-1:111122223333:secret:s", "arn:aws:iam::111122223333:user/u");
-    let needs = Resources { settings: &settings, secret, user, executions: "e", hosts: &hosts }.needs();
     let mut asked = BTreeMap::<String, BTreeSet<String>>::new();
-    for need in needs {
-        if let Principal::Function(function) = need.principal {
-            asked.entry(function.to_owned()).or_default().insert(need.action.to_owned());
+    for of_kind in [settings(), login_settings(&["app"])] {
+        let (_, settings) = complete(&schema, with(of_kind, json!({ "fleet": { "targets": targets } }))).unwrap();
+        let hosts: Vec<_> = settings.places().into_iter().map(|place| (place, id(1).as_str().into())).collect();
+        for need in (Resources { settings: &settings, secret, user, executions: "e", hosts: &hosts }).needs() {
+            if let Principal::Function(function) = need.principal {
+                asked.entry(function.to_owned()).or_default().insert(need.action.to_owned());
+            }
         }
     }
     asked

@@ -34,7 +34,9 @@ pub async fn look(client: &Client, settings: &Settings) -> Result<Look, StepErro
     let Some(version) = strange else { return Ok(look) };
     let Some(value) = secret::value(client, &look.secret.arn, &version).await? else { return Ok(look) };
     look.current = Some(match LoginValue::parse(&value, names) {
-        Ok(value) => Ok(Adopted { login: value.login.clone(), stored: stored(client, &look.secret.arn, &version).await? }),
+        Ok(value) => {
+            Ok(Adopted { login: value.login.clone(), stored: stored(client, &look.secret.arn, &version).await? })
+        }
         Err(why) => Err(why),
     });
     Ok(look)
@@ -47,7 +49,8 @@ async fn stored(client: &Client, arn: &str, version: &VersionId) -> Result<Times
     let versions = call.named(SERVICE, "ListSecretVersionIds")?.versions.unwrap_or_default();
     let entry = versions.iter().find(|entry| entry.version_id() == Some(version.as_str()));
     let created = entry.and_then(|entry| Timestamp::from_second(entry.created_date()?.secs()).ok());
-    created.ok_or_else(|| StepError::NotVisibleYet { what: format!("version {version} in the list of {arn}'s versions") })
+    created
+        .ok_or_else(|| StepError::NotVisibleYet { what: format!("version {version} in the list of {arn}'s versions") })
 }
 
 impl Look {

@@ -171,8 +171,7 @@ impl RotateIamKey {
         if input.previous.message != warning {
             return Ok(Staged::new(StageOutcome::Warning, &warning));
         }
-        access_keys::forget(&self.secretsmanager, &self.iam, &access_key.user, secret, &key, version.as_ref())
-            .await?;
+        access_keys::forget(&self.secretsmanager, &self.iam, &access_key.user, secret, &key, version.as_ref()).await?;
         note(input, "deleted", Some(&key), version.as_ref());
         Ok(Staged { wait_seconds: 5, ..Staged::new(StageOutcome::Checking, "") })
     }

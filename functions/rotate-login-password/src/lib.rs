@@ -104,7 +104,10 @@ impl RotateLoginPassword {
             Some(current) => {
                 let held = secret::value(&self.secretsmanager, &secret.arn, current).await?;
                 let held = held.and_then(|value| LoginValue::parse(&value, &login.names).ok());
-                held.map_or_else(|| LoginValue::first(&made.login, password.clone()), |held| held.with(&made.login, password.clone()))
+                held.map_or_else(
+                    || LoginValue::first(&made.login, password.clone()),
+                    |held| held.with(&made.login, password.clone()),
+                )
             }
             None => LoginValue::first(&made.login, password.clone()),
         };

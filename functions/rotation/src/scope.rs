@@ -21,7 +21,9 @@ impl Scope {
         let held = match &settings.credential {
             Credential::AccessKey(key) => sorted(&key.credentials),
             // Instances and databases of another rule hold the login, too.
-            Credential::Login(login) => [&login.instances, &login.contained_databases].map(|names| sorted(names)).join(" "),
+            Credential::Login(login) => {
+                [&login.instances, &login.contained_databases].map(|names| sorted(names)).join(" ")
+            }
         };
         let text = format!("{held}\n{}", sorted(&settings.sql_server.endpoints));
         Scope(format!("{:016x}", fnv_1a(text.as_bytes())))

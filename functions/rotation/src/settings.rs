@@ -16,7 +16,9 @@ use serde::{Deserialize, Serialize};
 
 use crate::error::StepError;
 
-pub use access_key::{AccessKeySettings, LISTS_OF_A_COMMAND, KeyCheckSettings, ProofKind, ProofSettings, RetirementSettings, StoppedHosts};
+pub use access_key::{
+    AccessKeySettings, KeyCheckSettings, LISTS_OF_A_COMMAND, ProofKind, ProofSettings, RetirementSettings, StoppedHosts,
+};
 pub use login::{LoginSettings, NAMES_OF_A_COMMAND, WhileInUse};
 use written::Written;
 
@@ -340,7 +342,9 @@ fn refuse(is_wrong: bool, path: &str, problem: impl FnOnce() -> String) -> Resul
 fn wrong_kind(needed: &str) -> StepError {
     StepError::InvalidSettings {
         path: "kind".to_owned(),
-        problem: format!("this function serves {needed} only: deploy the state machine again, with the functions of its kind"),
+        problem: format!(
+            "this function serves {needed} only: deploy the state machine again, with the functions of its kind"
+        ),
     }
 }
 
@@ -394,7 +398,8 @@ impl Settings {
     pub(crate) fn example_of_login(names: serde_json::Value) -> Settings {
         use serde_json::json;
         let mut value = json!(Settings::example());
-        for member in ["user", "credentials", "foreignCredentials", "proof", "keyCheck", "promoteShare", "stoppedHosts"] {
+        for member in ["user", "credentials", "foreignCredentials", "proof", "keyCheck", "promoteShare", "stoppedHosts"]
+        {
             value[member].take();
         }
         value["kind"] = json!("sqlServerLogin");
@@ -418,7 +423,8 @@ mod tests {
     #[test]
     fn a_member_of_the_other_kind_is_refused_by_name() {
         let mut value = serde_json::to_value(Settings::example()).unwrap();
-        value["login"] = serde_json::to_value(Settings::example_of_login(serde_json::json!(["app"])).login().unwrap()).unwrap();
+        value["login"] =
+            serde_json::to_value(Settings::example_of_login(serde_json::json!(["app"])).login().unwrap()).unwrap();
         let refused = Settings::parse(&value).unwrap_err().to_string();
         assert!(refused.contains("`login` has no meaning for the kind iamAccessKey"), "{refused}");
         let mut value = serde_json::to_value(Settings::example_of_login(serde_json::json!(["app"]))).unwrap();

@@ -5,16 +5,16 @@
 
 use std::collections::HashMap;
 
+use aws_sdk_ssm::types::{CloudWatchOutputConfig, Command as SsmCommand, CommandFilter, CommandFilterKey, Target};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
-use aws_sdk_ssm::types::{CloudWatchOutputConfig, Command as SsmCommand, CommandFilter, CommandFilterKey, Target};
 use jiff::{SignedDuration, Timestamp};
 use lambda::{AwsFailure, AwsResult};
 use rotation::StepError;
 use rotation::contracts::SendInput;
 use rotation::names::VersionId;
-use rotation::secret::SecretFacts;
 use rotation::request::{Mode, Request};
+use rotation::secret::SecretFacts;
 use rotation::settings::{AccessKeySettings, Credential, LoginSettings, ProofKind, Settings, WhileInUse};
 use rotation::waves::{self, Addressees, Progress};
 

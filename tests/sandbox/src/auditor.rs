@@ -19,6 +19,7 @@ mod books;
 mod hosts;
 mod keys;
 mod labels;
+mod logins;
 mod rules;
 pub mod secrecy;
 #[cfg(test)]

@@ -48,7 +48,8 @@ pub fn login_label(login: &str) -> String {
 impl SecretFacts {
     /// Every version of ours, the oldest first.
     pub fn made(&self) -> Vec<Made> {
-        let of_label = |(label, holder): (&String, &VersionId)| Made::parse(label).filter(|made| made.version == *holder);
+        let of_label =
+            |(label, holder): (&String, &VersionId)| Made::parse(label).filter(|made| made.version == *holder);
         let mut made: Vec<Made> = self.labels.iter().filter_map(of_label).collect();
         made.sort_by(|one, other| (one.at, &one.version).cmp(&(other.at, &other.version)));
         made

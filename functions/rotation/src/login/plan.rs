@@ -206,9 +206,7 @@ fn adopt(facts: &LoginFacts<'_>, version: &VersionId) -> Result<Made, StepError>
         problem,
     };
     match &facts.current {
-        Some(Ok(adopted)) => {
-            Ok(Made { at: adopted.stored, version: version.clone(), login: adopted.login.clone() })
-        }
+        Some(Ok(adopted)) => Ok(Made { at: adopted.stored, version: version.clone(), login: adopted.login.clone() }),
         Some(Err(why)) => Err(unreadable(why.to_string())),
         None => Err(unreadable("it has no value".to_owned())),
     }
@@ -387,7 +385,8 @@ fn sweep(facts: &LoginFacts<'_>) -> Vec<Settling> {
     let behind = [&roster.lacking, &roster.stopped_lacking, &roster.left, &roster.let_go];
     let nobody_is_behind = behind.into_iter().all(|hosts| hosts.is_empty());
     let is_needed = |made: &Made| {
-        let labels = [secret.current(), secret.pending(), secret.labels.get(AWSPREVIOUS), secret.promoted_of(&made.login)];
+        let labels =
+            [secret.current(), secret.pending(), secret.labels.get(AWSPREVIOUS), secret.promoted_of(&made.login)];
         labels.contains(&Some(&made.version)) || facts.now < after(made.at, STAGING_WINDOW)
     };
     let old: Vec<Made> = secret.made().into_iter().filter(|made| !is_needed(made)).collect();

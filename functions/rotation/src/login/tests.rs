@@ -173,7 +173,14 @@ fn a_replica_group_is_one_unit_of_which_every_replica_answers_and_knows_the_logi
     asked.inspections = vec![inspected(0, 0)];
     let refusal = |asked: &Asked| match asked.stage() {
         LoginStage::Refused(refusal) => refusal.to_string(),
-        other => panic!("{other:?}"),
+        other @ (LoginStage::NotAsked
+        | LoginStage::Pending(_)
+        | LoginStage::Inspect
+        | LoginStage::Make { .. }
+        | LoginStage::Label { .. }
+        | LoginStage::Abandon { .. }
+        | LoginStage::Rollback(_)
+        | LoginStage::HeldUp(_)) => panic!("{other:?}"),
     };
     assert!(refusal(&asked).contains("No host answered for the replica group ag1"));
     asked.inspections = with(3, 2, &["aa"]);

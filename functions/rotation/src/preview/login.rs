@@ -56,7 +56,9 @@ impl LoginProspect<'_> {
             let what = match () {
                 () if secret.pending() == version => "pending",
                 () if secret.current() == version => "current",
-                () if secret.promoted_of(&made.login) == version => "what hosts hold for the login whose turn it is not",
+                () if secret.promoted_of(&made.login) == version => {
+                    "what hosts hold for the login whose turn it is not"
+                }
                 () => "of an earlier version; a host that was off may hold it",
             };
             format!("Version {}: a password of {}, made {}: {what}.", made.version, made.login, made.at)
@@ -70,7 +72,10 @@ impl LoginProspect<'_> {
         if self.is_new() || matches!(plan.stage, LoginStage::Pending(_)) {
             lines.push("AWSCURRENT would move once every online host has proved the new password.".to_owned());
             if !self.settings.is_alternating() {
-                lines.push("Until then a host that has changed refuses applications that have read the old password.".to_owned());
+                lines.push(
+                    "Until then a host that has changed refuses applications that have read the old password."
+                        .to_owned(),
+                );
             }
         }
         let schedule = &preview.settings.schedule;

@@ -86,7 +86,11 @@ fn told_about(
         now: at("2026-11-24T06:00:00Z"),
         request,
         secret: &secret(),
-        prospect: Prospect::AccessKey(KeyProspect { settings: settings.access_key().unwrap(), keys: Some(&keys), plan }),
+        prospect: Prospect::AccessKey(KeyProspect {
+            settings: settings.access_key().unwrap(),
+            keys: Some(&keys),
+            plan,
+        }),
         places,
         inspections,
         simulation: &Simulation::default(),

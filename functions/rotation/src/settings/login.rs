@@ -69,7 +69,9 @@ impl LoginSettings {
             refuse(length == 0 || length > LONGEST_NAME, &path, || {
                 format!("a login's name has 1 to {LONGEST_NAME} characters, and this has {length}")
             })?;
-            refuse(name.chars().any(char::is_control), &path, || "a control character is in no login's name".to_owned())?;
+            refuse(name.chars().any(char::is_control), &path, || {
+                "a control character is in no login's name".to_owned()
+            })?;
             refuse(name.contains('\\'), &path, || {
                 "a name with a backslash is a Windows account, whose password SQL Server does not keep".to_owned()
             })?;

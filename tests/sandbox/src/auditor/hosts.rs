@@ -7,6 +7,7 @@ use rotation::settings::ProofKind;
 use serde_json::Value;
 
 use super::books::named_instances;
+use super::logins;
 use super::{Breach, Scene, function};
 use crate::cloud::views::InstanceView;
 use crate::cloud::{Effect, Event, InstanceState, KeyStatus};
@@ -107,7 +108,11 @@ impl Scene<'_> {
         if self.commands.has_lied(instance_id) {
             return true;
         }
-        let (Some(host), Some(key)) = (self.fleet.host(instance_id), self.key_of(version)) else { return false };
+        let Some(host) = self.fleet.host(instance_id) else { return false };
+        if !self.rules.logins.is_empty() {
+            return logins::holds(*self, &host, version);
+        }
+        let Some(key) = self.key_of(version) else { return false };
         let holds = |server: &mut SqlServer| {
             let can_hold = server.major_version >= FIRST_WITH_S3 && server.engine_edition != EXPRESS;
             !can_hold
@@ -202,7 +207,10 @@ impl CommandsUnderWay {
                 let change = under_way.and_then(|host| host.change(scene, id, place, access_key_id.clone()));
                 change.into_iter().collect()
             }
-            HostHappening::LoginChanged { .. } => Vec::new(),
+            HostHappening::LoginChanged { endpoint, .. } => {
+                let host = scene.fleet.host(id);
+                host.map(|host| logins::judge_change(scene, &host, endpoint)).unwrap_or_default()
+            }
             // Whoever dies half way leaves what worked as well.
             HostHappening::CommandEnded { .. } | HostHappening::CommandDied { .. } => {
                 let Some(host) = self.hosts.get_mut(id) else { return Vec::new() };

@@ -15,6 +15,8 @@ pub struct Rules {
     pub secret_arn: String,
     /// The IAM user whose keys they are.
     pub user: String,
+    /// The logins whose passwords they are; none where a key is rotated.
+    pub logins: Vec<String>,
     /// The SQL Server credentials that hold the key.
     pub credentials: Vec<String>,
     /// The SQL Server instances of a host.
@@ -40,6 +42,7 @@ impl Rules {
             rotation: settings.rotation.clone(),
             secret_arn: secret_arn.to_owned(),
             user: settings.subject(),
+            logins: settings.login().map(|login| login.names.clone()).unwrap_or_default(),
             credentials: settings.credentials().to_vec(),
             endpoints: settings.sql_server.endpoints.iter().map(|name| name.trim_end_matches('?').to_owned()).collect(),
             fleet: settings.fleet.clone(),

@@ -1,7 +1,7 @@
 //! The logins and the secret at the start of a world.
 
-use rotation::login::value::LoginValue;
 use rotation::access_key::SecretValue;
+use rotation::login::value::LoginValue;
 use rotation::settings::LoginSettings;
 
 use super::keys::secret_text;
