@@ -119,3 +119,33 @@ async fn an_abandonment_of_nothing_is_nothing() {
     assert_eq!(execution.status, ExecutionStatus::Succeeded, "nothing is pending: {}", said_by(&execution));
     conclude(&one).await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_value_of_a_login_that_the_settings_do_not_name_is_refused_by_both_names() {
+    let mut world = world(fleet([host(1)]), login_settings(&["app"])).await;
+    let value = json!({ "engine": "sqlserver", "username": "sales", "password": "of somebody else" }).to_string();
+    world.cloud.put_secret_value(LOGIN_SECRET, &value, &["AWSCURRENT"]).unwrap();
+    let said = fail(&mut world, json!({}), "LoginOfAnotherName").await;
+    assert!(said.contains("sales") && said.contains("app"), "{said}");
+    conclude(&world).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_password_that_a_hosts_policy_refuses_is_made_anew_three_times_and_then_a_person_is_asked() {
+    let mut world = world(fleet([host(1), host(2)]), login_settings(&["app"])).await;
+    let longer_than_any = |world: &World, length| {
+        for number in [1, 2] {
+            let host = world.fleet.host(&id(number)).unwrap();
+            host.with_sql_server("localhost", |server| server.policy.minimum_length = length);
+        }
+    };
+    longer_than_any(&world, 64);
+    let before = current(&world).0;
+    let said = fail(&mut world, json!({}), "PasswordRefused").await;
+    assert!(said.contains("3 passwords") && said.contains("login.password"), "{said}");
+    assert_eq!(current(&world).0, before);
+    longer_than_any(&world, 8);
+    succeed(&mut world, "converge").await;
+    assert_ne!(current(&world).0, before, "the pending version goes on once the policy takes it");
+    conclude(&world).await;
+}

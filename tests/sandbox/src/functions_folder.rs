@@ -92,7 +92,10 @@ fn build() -> Result<PathBuf, String> {
 #[cfg(test)]
 mod tests {
     #[test]
-    fn a_token_is_the_crates_name_in_capitals() {
-        assert_eq!(super::token_of("rotate-iam-key"), "RotateIamKeyFunctionArn");
+    fn a_token_is_the_crates_name_in_capitals_or_the_states_where_each_kind_has_a_crate() {
+        assert_eq!(super::token_of("send-command"), "SendCommandFunctionArn");
+        for staging in ["rotate-iam-key", "rotate-login-password"] {
+            assert_eq!(super::token_of(staging), "StageCredentialFunctionArn");
+        }
     }
 }

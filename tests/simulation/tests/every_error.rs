@@ -296,11 +296,15 @@ fn quiet_moment_of(function: &str, operation: &str) -> Duration {
     .unwrap()
 }
 
+/// Hosts of logins have no model: what only they lead to is told by `tests/logins.rs`, on the real scripts.
+const OF_LOGINS: [&str; 3] = ["LoginOfAnotherName", "HostsNotReady", "PasswordRefused"];
+
 #[test]
 fn every_error_ends_some_history_and_tells_people_what_to_do() {
     let cases = cases();
     let told_of: BTreeSet<&str> = cases.iter().map(|(name, ..)| *name).collect();
-    assert_eq!(told_of, StepError::NAMES.iter().copied().collect(), "every name has its history, and no other");
+    let of_keys = StepError::NAMES.iter().copied().filter(|name| !OF_LOGINS.contains(name));
+    assert_eq!(told_of, of_keys.collect(), "every name has its history, and no other");
     let mut wrong = Vec::new();
     for (name, case, remedy) in &cases {
         let (history, execution) = in_its_own_time(1, told(case)).unwrap();

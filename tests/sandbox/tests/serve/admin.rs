@@ -300,7 +300,7 @@ async fn another_orchestrator_gets_the_definition_the_functions_and_a_word_about
     assert_eq!(definition["States"]["Settings"]["Result"]["rotation"], "sql-backups");
     let functions = served.done("GET", "functions", Value::Null).await;
     let functions = functions["functions"].as_array().unwrap();
-    assert_eq!(functions.len(), 7);
+    assert_eq!(functions.len(), 9);
     for function in functions {
         assert!(std::path::Path::new(function["binary"].as_str().unwrap()).exists(), "{function}");
         assert_eq!(function["environment"]["AWS_ENDPOINT_URL"], served.running.url());
