@@ -9,10 +9,8 @@
     reason = "a test ends by failing, and tells what it saw"
 )]
 
-use std::collections::BTreeMap;
-
 use integration_tests::*;
-use sandbox::cloud::{Caller, Effect, Fault, FaultKind, Service};
+use sandbox::cloud::{Effect, Fault, FaultKind, Service};
 use sandbox::functions_folder::FUNCTIONS;
 use sandbox::machine::ExecutionStatus;
 use sandbox::world::World;
@@ -116,27 +114,6 @@ async fn a_run_that_ends_in_the_middle_is_finished_by_the_next() {
         }
     }
     conclude(&quiet).await;
-}
-
-/// How often functions make each call that changes something, in a quiet life.
-fn changing_calls(world: &World) -> BTreeMap<(Service, String), u32> {
-    let journal = world.cloud.journal();
-    let by_functions = |caller: &Caller| matches!(caller, Caller::Function { name, .. } if name != "state-machine");
-    let mut calls: BTreeMap<(Service, String), u32> = BTreeMap::new();
-    for event in journal.iter().filter(|event| by_functions(&event.caller)) {
-        *calls.entry((event.service, event.action.clone())).or_default() += 1;
-    }
-    let changes = |service: Service, action: &str| {
-        journal.iter().any(|event| {
-            let is_use = |effect: &Effect| matches!(effect, Effect::KeyUsed { .. });
-            event.service == service
-                && event.action == action
-                && by_functions(&event.caller)
-                && !event.effects.iter().all(is_use)
-        })
-    };
-    calls.retain(|(service, action), _| changes(*service, action));
-    calls
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -8,7 +8,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use sandbox::cloud::{Caller, Effect, Event, KeyStatus};
+use sandbox::cloud::{Caller, Effect, Event, KeyStatus, Service};
 use sandbox::fleet_file::FleetFile;
 use sandbox::machine::{Execution, ExecutionStatus};
 use sandbox::world::World;
@@ -97,6 +97,34 @@ pub fn login_settings(names: &[&str]) -> Value {
 pub async fn world(fleet: Value, settings: Value) -> World {
     let file: FleetFile = serde_json::from_value(fleet).expect("the test's fleet is a fleet file");
     World::new(&file, settings, Arc::new(|_| {})).await.unwrap_or_else(|error| panic!("{error}"))
+}
+
+/// A world with an application that reads the secret every ten seconds.
+pub async fn with_application(hosts: u32, settings: Value) -> World {
+    let mut file = fleet((1..=hosts).map(host));
+    file["application"] = json!({ "refreshSeconds": 10 });
+    world(file, settings).await
+}
+
+/// How often functions make each call that changes something, in a quiet life.
+pub fn changing_calls(world: &World) -> BTreeMap<(Service, String), u32> {
+    let journal = world.cloud.journal();
+    let by_functions = |caller: &Caller| matches!(caller, Caller::Function { name, .. } if name != "state-machine");
+    let mut calls: BTreeMap<(Service, String), u32> = BTreeMap::new();
+    for event in journal.iter().filter(|event| by_functions(&event.caller)) {
+        *calls.entry((event.service, event.action.clone())).or_default() += 1;
+    }
+    let changes = |service: Service, action: &str| {
+        journal.iter().any(|event| {
+            let is_use = |effect: &Effect| matches!(effect, Effect::KeyUsed { .. });
+            event.service == service
+                && event.action == action
+                && by_functions(&event.caller)
+                && !event.effects.iter().all(is_use)
+        })
+    };
+    calls.retain(|(service, action), _| changes(*service, action));
+    calls
 }
 
 /// The check at every test's end: no guarantee was broken and no backup of a night failed.

@@ -9,11 +9,8 @@
     reason = "a test ends by failing, and tells what it saw"
 )]
 
-use std::collections::BTreeMap;
-
 use integration_tests::*;
-use sandbox::cloud::{Caller, Effect, Fault, FaultKind, Service};
-use sandbox::fleet_file::FleetFile;
+use sandbox::cloud::{Fault, FaultKind, Service};
 use sandbox::functions_folder::FUNCTIONS;
 use sandbox::machine::ExecutionStatus;
 use sandbox::world::World;
@@ -26,10 +23,7 @@ const ONE: [&str; 1] = ["app"];
 const TWO: [&str; 2] = ["app_a", "app_b"];
 
 async fn two_hosts(names: &[&str]) -> World {
-    let mut file = fleet([host(1), host(2)]);
-    file["application"] = json!({ "refreshSeconds": 10 });
-    let file: FleetFile = serde_json::from_value(file).expect("the test's fleet is a fleet file");
-    World::new(&file, login_settings(names), std::sync::Arc::new(|_| {})).await.expect("the world can be made")
+    with_application(2, login_settings(names)).await
 }
 
 /// A rotation, and the daily converge of the next days.
@@ -117,19 +111,6 @@ async fn a_run_that_ends_in_the_middle_is_finished_by_the_next_with_one_login() 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_run_that_ends_in_the_middle_is_finished_by_the_next_with_two_logins() {
     every_function_dies(&TWO, TRIES).await;
-}
-
-/// How often functions make each call that changes something, in a quiet life.
-fn changing_calls(world: &World) -> BTreeMap<(Service, String), u32> {
-    let mut calls: BTreeMap<(Service, String), u32> = BTreeMap::new();
-    let is_use = |effect: &Effect| matches!(effect, Effect::KeyUsed { .. });
-    for event in world.cloud.journal() {
-        let by_function = matches!(&event.caller, Caller::Function { name, .. } if name != "state-machine");
-        if by_function && !event.effects.iter().all(is_use) {
-            *calls.entry((event.service, event.action.clone())).or_default() += 1;
-        }
-    }
-    calls
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -4,18 +4,9 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
 
 use integration_tests::*;
-use sandbox::fleet_file::FleetFile;
 use sandbox::machine::{Execution, ExecutionStatus};
 use sandbox::world::World;
-use serde_json::{Value, json};
-
-/// A world with an application that reads the secret every ten seconds.
-async fn with_application(hosts: u32, settings: Value) -> World {
-    let mut file = fleet((1..=hosts).map(host));
-    file["application"] = json!({ "refreshSeconds": 10 });
-    let file: FleetFile = serde_json::from_value(file).expect("the test's fleet is a fleet file");
-    World::new(&file, settings, std::sync::Arc::new(|_| {})).await.expect("the world can be made")
-}
+use serde_json::json;
 
 fn said_by(execution: &Execution) -> String {
     format!("{} {:?} {:?}", execution.status, execution.error, execution.cause)
